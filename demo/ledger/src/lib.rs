@@ -1,0 +1,1 @@
+//! A dependency that blocks.

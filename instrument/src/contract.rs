@@ -1,0 +1,69 @@
+//! The wire contract: every name that a service and the collector must agree on.
+//!
+//! `docs/CONTRACT.md` is the reference for senders in other languages. Names that begin with
+//! `code.`, `thread.` or `service.` are those of the [OpenTelemetry semantic conventions].
+//!
+//! [OpenTelemetry semantic conventions]: https://opentelemetry.io/docs/specs/semconv/
+
+/// Name of the instrumentation scope of every poll span.
+pub const SCOPE: &str = "holdup";
+/// What a poll span's name begins with; the function's name follows.
+pub const SPAN_NAME_PREFIX: &str = "poll ";
+
+/// The instrumented function (the site), fully qualified. String.
+pub const FUNCTION: &str = "code.function.name";
+/// Source file of the site. String.
+pub const FILE: &str = "code.file.path";
+/// Source line of the site. Integer.
+pub const LINE: &str = "code.line.number";
+/// The stack while it was blocked, leaf first, one frame a line. String.
+pub const STACKTRACE: &str = "code.stacktrace";
+/// Id of the OS thread. Integer.
+pub const THREAD_ID: &str = "thread.id";
+/// Name of the OS thread. String.
+pub const THREAD_NAME: &str = "thread.name";
+
+/// Duration of the poll less that of instrumented polls nested in it. Integer, nanoseconds.
+pub const SELF_NS: &str = "holdup.self_ns";
+/// Time of the poll that its thread spent on a CPU. Integer, nanoseconds.
+pub const CPU_NS: &str = "holdup.cpu_ns";
+/// Time of the poll that its thread was ready and had no CPU. Integer, nanoseconds.
+pub const RUNQUEUE_NS: &str = "holdup.runqueue_ns";
+/// The threshold in force when the poll was recorded. Integer, nanoseconds.
+pub const THRESHOLD_NS: &str = "holdup.threshold_ns";
+/// Why the poll took long: one of [`CAUSES`]. String.
+pub const CAUSE: &str = "holdup.cause";
+/// The function to blame: the first frame outside std, libc, the allocator and the runtime. String.
+pub const BLAME_FUNCTION: &str = "holdup.blame.function";
+/// The crate that [`BLAME_FUNCTION`] is in. String.
+pub const BLAME_CRATE: &str = "holdup.blame.crate";
+/// Fingerprint of the normalised frames. String, 16 hex digits.
+pub const STACK_ID: &str = "holdup.stack.id";
+/// Tasks that were ready and had to wait. Integer.
+pub const VICTIMS: &str = "holdup.victims";
+/// Id of the task. Integer.
+pub const TASK_ID: &str = "holdup.task.id";
+/// Name of the task. String.
+pub const TASK_NAME: &str = "holdup.task.name";
+/// Where the task was spawned. String, `file:line:column`.
+pub const TASK_SPAWNED_AT: &str = "holdup.task.spawned_at";
+/// Name of the runtime. String.
+pub const RUNTIME: &str = "holdup.runtime";
+/// Index of the runtime's worker. Integer.
+pub const WORKER: &str = "holdup.worker";
+/// True while the poll has not returned: the same span id comes again, longer, and last without it.
+/// Boolean.
+pub const STALL: &str = "holdup.stall";
+/// Records that the sender dropped since it last said so; on the first span of each export.
+/// Integer, 0 means complete.
+pub const DROPPED: &str = "holdup.poll.dropped";
+
+/// Busy time of a span made by `tracing-opentelemetry`, a sum over all its polls. Integer,
+/// nanoseconds.
+pub const BUSY_NS: &str = "busy_ns";
+/// Idle time of a span made by `tracing-opentelemetry`. Integer, nanoseconds.
+pub const IDLE_NS: &str = "idle_ns";
+
+/// The values of [`CAUSE`].
+pub const CAUSES: [&str; 8] =
+    ["unknown", "cpu", "sleep", "lock", "disk", "net", "page_fault", "runqueue"];

@@ -1,0 +1,2 @@
+//! Holdup.
+pub mod contract;
