@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -43,8 +43,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(options.listen).await.with_context(|| {
-        format!("cannot listen on {}; free the port or give --listen", options.listen)
+    let listener = TcpListener::bind(options.listen).await.map_err(|error| {
+        anyhow!("cannot listen on {}: {error}; give another --listen", options.listen)
     })?;
     let address = listener.local_addr()?;
     let mut stop = Stop::new(options.duration)?;

@@ -1,2 +1,73 @@
-//! The repository's commands.
-fn main() {}
+//! The repository's two commands: `cargo xtask demo` and `cargo xtask test`.
+
+mod demo;
+mod ffi;
+mod interrupt;
+mod process;
+mod repository;
+mod service;
+mod terminal;
+mod test;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use interrupt::Interrupted;
+
+/// Exit code of a mistake on the command line.
+const USAGE: u8 = 2;
+/// What a shell gives for a command that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// The commands of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the demo service, the collector and its engine, and show what blocks.
+    Demo(demo::Options),
+    /// Run everything that CI runs.
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => return refuse(&error),
+    };
+    let is_demo = matches!(command, Command::Demo(_));
+    let result = interrupt::watch().and_then(|interrupt| match command {
+        Command::Demo(options) => demo::run(&options, &interrupt),
+        Command::Test(options) => test::run(&options, &interrupt),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // A demo is ended by Ctrl-C as a matter of course; tests that were cut short did not pass.
+        Err(error) if error.is::<Interrupted>() && is_demo => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => ExitCode::from(INTERRUPTED),
+        Err(error) => {
+            // When stderr is gone there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Answers `--help`, and tells a mistake in one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let first = if first.is_empty() { "error: no command" } else { first };
+    let _ = writeln!(io::stderr(), "{first}; see cargo xtask --help");
+    ExitCode::from(USAGE)
+}

