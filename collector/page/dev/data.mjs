@@ -1,0 +1,209 @@
+// Made-up answers for dev/server.mjs. The same function at the same minute costs the same in every query.
+
+const MINUTE = 60_000;
+
+/** [function, service, calls a minute, typical ms, cause, blame, from minutes ago, until minutes ago] */
+const FUNCTIONS = [
+  ['holdup_demo::faults::sleeps_in_handler', 'demo', 14, 120, 'sleep', 'std::thread::sleep', 9000, 0],
+  ['holdup_demo::faults::hashes_password', 'demo', 9, 310, 'cpu', 'argon2::Argon2::hash_password_into', 9000, 0],
+  ['holdup_demo::faults::reads_large_file', 'demo', 6, 85, 'disk', 'holdup_demo::faults::reads_large_file', 9000, 0],
+  ['holdup_demo::faults::waits_for_mutex', 'demo', 4, 220, 'lock', 'holdup_demo::faults::waits_for_mutex', 9000, 0],
+  ['holdup_demo::faults::reads_slow_peer', 'demo', 3, 400, 'net', 'std::net::TcpStream::read', 9000, 0],
+  ['holdup_demo::faults::blocks_in_other_crate', 'demo', 5, 60, 'unknown', 'legacy_client::fetch_sync', 9000, 0],
+  ['checkout::cart::Cart::recalculate', 'checkout', 22, 24, 'cpu', 'rust_decimal::Decimal::div', 7000, 0],
+  ['checkout::payments::psp::Client::authorise', 'checkout', 1.2, 900, 'net', 'native_tls::TlsStream::read', 130, 0],
+  ['checkout::receipts::render_pdf', 'checkout', 0.6, 1400, 'cpu', 'printpdf::PdfDocument::save', 9000, 4],
+  ['search_api::index::merge_segments', 'search-api', 0.4, 2600, 'disk', 'tantivy::merge', 9000, 7],
+  ['search_api::query::parse', 'search-api', 3, 14, 'cpu', 'regex::Regex::new', 6000, 2],
+  ['<search_api::query::Filter<T> as search_api::Matcher>::matches', 'search-api', 2, 12, 'cpu', '', 600, 1],
+  ['gateway::session::Store::get', 'gateway', 8, 17, 'lock', 'std::sync::Mutex::lock', 9000, 0],
+  ['gateway::config::reload', 'gateway', 0.2, 35, 'disk', 'std::fs::read_to_string', 9000, 9],
+  ['gateway::accept', 'gateway', 1, 12, 'runqueue', '', 9000, 3],
+  ['<script>alert(1)</script>::"><img src=x onerror=alert(2)>', 'gateway', 0.5, 20, 'unknown', '', 40, 1],
+  ['gateway::\u202Ertl::\u05D0\u05D1\u05D2::\u0645\u0631\u062D\u0628\u0627', 'gateway', 0.5, 16, 'page_fault', '', 40, 1],
+  [`gateway::${'very_long_'.repeat(1024)}name`, 'gateway', 0.4, 15, 'cpu', '', 40, 1],
+].map(([name, service, rate, ms, cause, blame, since, until]) => ({ name, service, rate, ms, cause, blame, since, until }));
+
+/** A number in [0, 1) that depends on the arguments only. */
+function chance(...parts) {
+  let h = 2166136261;
+  for (const c of parts.join('/')) h = Math.imul(h ^ c.charCodeAt(0), 16777619);
+  h = Math.imul(h ^ (h >>> 15), 2246822507);
+  h = Math.imul(h ^ (h >>> 13), 3266489909);
+  return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
+}
+
+/** The slow polls of a function in one minute: how many, and how long each is. */
+function pollsOf(f, minute, now) {
+  const age = (now - minute) / MINUTE;
+  if (age > f.since || age < f.until - 1) return [];
+  const busy = 0.35 + 1.3 * chance(f.name, Math.floor(minute / (4 * MINUTE))) + 0.6 * chance(f.name, minute);
+  const calls = Math.floor(f.rate * busy + chance(f.name, minute, 'n'));
+  const polls = [];
+  for (let i = 0; i < calls; i += 1) {
+    const long = chance(f.name, minute, i) ** 3;
+    const start = minute + Math.floor(MINUTE * chance(f.name, minute, i, 'at'));
+    if (start < now) polls.push({ start, ns: Math.round(f.ms * 1e6 * (0.8 + 1.5 * long) + 1e5 * i) });
+  }
+  return polls.sort((a, b) => a.start - b.start);
+}
+
+function* minutes(from, to) {
+  for (let m = Math.floor(from / MINUTE) * MINUTE; m < to; m += MINUTE) yield m;
+}
+
+function top(f, from, to, now) {
+  const step = Math.max(1, Math.ceil((to - from) / MINUTE / 60)) * MINUTE;
+  const trend = new Map();
+  const all = [];
+  let last = 0;
+  for (const minute of minutes(from, to)) {
+    for (const { start, ns } of pollsOf(f, minute, now)) {
+      if (start < from || start >= to) continue;
+      const at = Math.floor(start / step) * step;
+      trend.set(at, (trend.get(at) ?? 0) + ns);
+      all.push(ns);
+      last = start;
+    }
+  }
+  if (all.length === 0) return null;
+  all.sort((a, b) => a - b);
+  return {
+    function: f.name,
+    service: f.service,
+    file: `src/${f.name.split('::').at(-2) ?? 'main'}.rs`.slice(0, 60),
+    line: 12 + Math.floor(300 * chance(f.name)),
+    blocked_ns: all.reduce((sum, ns) => sum + ns, 0),
+    calls: all.length,
+    max_ns: all.at(-1),
+    p50_ns: all[Math.floor(all.length / 2)],
+    p99_ns: all[Math.floor(all.length * 0.99)],
+    cause: f.cause,
+    blame_function: f.blame,
+    blame_crate: f.blame.split('::')[0],
+    instances: f.service === 'demo' ? 1 : 3,
+    trend: [...trend],
+    first_seen_ms: now - f.since * MINUTE,
+    last_seen_ms: last,
+    stalled: f.name.endsWith('reads_slow_peer') ? 1 : 0,
+  };
+}
+
+const hex = (digits, ...parts) =>
+  Array.from({ length: digits / 8 }, (_, i) =>
+    Math.floor(chance(...parts, i) * 2 ** 32).toString(16).padStart(8, '0'),
+  ).join('');
+
+const instanceOf = (f, at) =>
+  f.service === 'demo' ? 'demo-1' : `${f.service}-7d9f8b6c5-x${Math.floor(3 * chance(f.name, at))}k2p`;
+
+function recentPolls(f, from, to, now) {
+  const polls = [...minutes(Math.max(from, to - 120 * MINUTE), to)].flatMap((m) => pollsOf(f, m, now));
+  return polls.filter((p) => p.start >= from && p.start < to).reverse();
+}
+
+function polls(f, from, to, now) {
+  return recentPolls(f, from, to, now).map(({ start, ns }, i) => ({
+    start_ms: start,
+    duration_ns: Math.round(ns * 1.004),
+    self_ns: ns,
+    cpu_ns: f.cause === 'cpu' ? Math.round(ns * 0.97) : Math.round(ns * 0.01),
+    runqueue_ns: Math.round(ns * 0.002),
+    threshold_ns: 10_000_000,
+    cause: f.cause,
+    thread_name: 'tokio-runtime-worker',
+    worker: Math.floor(4 * chance(start)),
+    trace_id: hex(32, f.name, start),
+    span_id: hex(16, f.name, start),
+    instance: instanceOf(f, start),
+    stall: i === 0 && f.name.endsWith('reads_slow_peer'),
+  }));
+}
+
+function episodes(f, from, to, now) {
+  const out = [];
+  for (const { start, ns } of recentPolls(f, from, to, now)) {
+    const end = start + Math.ceil(ns / 1e6);
+    const newest = out.at(-1);
+    if (newest && newest.started_ms - end < 1000 + f.ms * 4) {
+      Object.assign(newest, { started_ms: start, polls: newest.polls + 1, blocked_ns: newest.blocked_ns + ns });
+      newest.max_ns = Math.max(newest.max_ns, ns);
+      continue;
+    }
+    out.push({
+      episode_id: hex(16, f.name, start),
+      service: f.service,
+      instance: instanceOf(f, start),
+      version: f.service === 'demo' ? '0.1.0' : '2.14.1',
+      function: f.name,
+      state: now - end < 15_000 ? 'open' : 'closed',
+      started_ms: start,
+      ended_ms: end,
+      polls: 1,
+      blocked_ns: ns,
+      max_ns: ns,
+      cause: f.cause,
+      blame_function: f.blame,
+      stack_id: '',
+      victims: 0,
+      worst_trace_id: chance(start) < 0.2 ? '' : hex(32, f.name, start),
+      worst_span_id: hex(16, f.name, start),
+    });
+  }
+  return out;
+}
+
+function services(rows) {
+  const byName = Map.groupBy ? Map.groupBy(rows, (r) => r.service) : new Map();
+  if (!Map.groupBy) for (const r of rows) byName.set(r.service, [...(byName.get(r.service) ?? []), r]);
+  return [...byName].map(([service, of]) => ({
+    service,
+    instances: of[0].instances,
+    versions: service === 'demo' ? ['0.1.0'] : ['2.14.0', '2.14.1'],
+    first_seen_ms: Math.min(...of.map((r) => r.first_seen_ms)),
+    last_seen_ms: Math.max(...of.map((r) => r.last_seen_ms)),
+    polls: of.reduce((sum, r) => sum + r.calls, 0),
+    blocked_ns: of.reduce((sum, r) => sum + r.blocked_ns, 0),
+  }));
+}
+
+function suspects(now) {
+  return [
+    ['holdup_demo::innocents::yields_thirty_times', 'demo', 42, 6.5e9, 1.7e8],
+    ['orders::import::import_batch', 'orders', 7, 3.1e9, 9.2e8],
+  ].map(([name, service, spans, busy, max]) => ({
+    function: name, service, spans, busy_ns: busy, max_busy_ns: max, last_seen_ms: now - 14_000,
+  }));
+}
+
+export function answer(name, params, empty) {
+  const now = Date.now();
+  const to = Number(params.get('to') ?? now);
+  const from = Number(params.get('from') ?? to - 15 * MINUTE);
+  const wanted = params.getAll('service');
+  const named = params.get('function');
+  const limit = Number(params.get('limit') ?? 200);
+  const functions = empty ? [] : FUNCTIONS.filter(
+    (f) => (wanted.length === 0 || wanted.includes(f.service)) && (!named || f.name === named),
+  );
+  const ranked = () =>
+    functions.map((f) => top(f, from, to, now)).filter(Boolean).sort((a, b) => b.blocked_ns - a.blocked_ns);
+  const queries = {
+    top: ranked,
+    episodes: () => functions.flatMap((f) => episodes(f, from, to, now)),
+    polls: () => functions.flatMap((f) => polls(f, from, to, now)),
+    services: () => services(ranked()),
+    suspects: () => (empty ? [] : suspects(now)),
+  };
+  return Object.hasOwn(queries, name) ? queries[name]().slice(0, limit) : null;
+}
+
+export function status(empty) {
+  return {
+    version: '0.1.0',
+    clickhouse: { ok: true, embedded: true, version: '26.7.3.1', message: '' },
+    received_spans: empty ? 0 : 128_431,
+    ignored_spans: empty ? 0 : 312,
+    dropped_by_services: empty ? 0 : 17,
+  };
+}

@@ -1,0 +1,53 @@
+import { useEffect, useRef } from 'preact/hooks';
+
+import { useStatus, useWindow, WindowContext } from './live';
+import { splitFunction } from './names';
+import { Banner, Footer, TopBar } from './parts/shell';
+import { RouterContext, useLocation } from './route';
+import type { Route, View } from './route';
+import { FunctionView } from './views/function';
+import { FunctionsView } from './views/functions';
+import { ServicesView } from './views/services';
+import { SuspectsView } from './views/suspects';
+
+const VIEWS: Record<View, { title: (route: Route) => string; show: () => preact.JSX.Element }> = {
+  functions: { title: () => 'Functions', show: FunctionsView },
+  function: { title: (route) => splitFunction(route.function).short, show: FunctionView },
+  services: { title: () => 'Services', show: ServicesView },
+  suspects: { title: () => 'Suspects', show: SuspectsView },
+};
+
+export function App() {
+  const router = useLocation();
+  const { route } = router;
+  const window = useWindow(route);
+  const status = useStatus();
+  const { title, show: View } = VIEWS[route.view];
+  const place = `${route.view}/${route.function}`;
+  const main = useArrival(place, `${title(route)} · Holdup`);
+  return (
+    <RouterContext.Provider value={router}>
+      <WindowContext.Provider value={window}>
+        <TopBar window={window} />
+        <Banner window={window} />
+        <main ref={main}>
+          <View key={place} />
+        </main>
+        <Footer status={status} />
+      </WindowContext.Provider>
+    </RouterContext.Provider>
+  );
+}
+
+/** Tells a screen reader, and the keyboard, that another view has come. */
+function useArrival(place: string, title: string) {
+  const main = useRef<HTMLElement>(null);
+  const before = useRef(place);
+  useEffect(() => {
+    document.title = title.slice(0, 200);
+    if (before.current === place) return;
+    before.current = place;
+    main.current?.querySelector('h1')?.focus({ preventScroll: true });
+  }, [place, title]);
+  return main;
+}

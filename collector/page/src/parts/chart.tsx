@@ -1,0 +1,132 @@
+// Blocked time over the range, as bars.
+
+import { useEffect, useRef, useState } from 'preact/hooks';
+
+import type { TrendPoint } from '../api';
+import { clock, duration } from '../format';
+import type { Window } from '../live';
+import { durationTicks, timeTicks } from '../trend';
+
+const LEFT = 58;
+const RIGHT = 8;
+const TOP = 8;
+const BOTTOM = 22;
+const DAY_MS = 86_400_000;
+
+interface ChartProps {
+  trend: TrendPoint[];
+  step: number;
+  window: Window;
+  height: number;
+  /** Says nothing until it is pointed at. */
+  quiet?: boolean;
+}
+
+export function BlockedChart({ trend, step, window, height, quiet }: ChartProps) {
+  const [box, width] = useWidth();
+  const [at, setAt] = useState<number | null>(null);
+  const { from, to } = window;
+  const inner = Math.max(1, width - LEFT - RIGHT);
+  const peak = Math.max(0, ...trend.map(([, ns]) => ns));
+  const ticks = durationTicks(peak || 1e9, height > 120 ? 4 : 2);
+  const top = ticks.at(-1) ?? 1;
+  const x = (ms: number) => LEFT + ((Math.min(Math.max(ms, from), to) - from) / (to - from)) * inner;
+  const y = (ns: number) => TOP + (1 - ns / top) * (height - TOP - BOTTOM);
+  const pointed = at === null ? undefined : trend.find(([start]) => at >= start && at < start + step);
+  const total = trend.reduce((sum, [, ns]) => sum + ns, 0);
+  const follow = (event: PointerEvent) => {
+    const left = (event.currentTarget as Element).getBoundingClientRect().left;
+    setAt(from + ((event.clientX - left - LEFT) / inner) * (to - from));
+  };
+  return (
+    <div class="chart" ref={box}>
+      <p class="chart-note" aria-hidden="true">
+        {pointed ? <Pointed point={pointed} step={step} /> : !quiet && `bars of ${stepInWords(step)}`}
+      </p>
+      <svg
+        width={width}
+        height={height}
+        role="img"
+        aria-label={`Blocked time by ${stepInWords(step)}: ${duration(total)} in all, at most ${duration(peak)}`}
+        onPointerMove={follow}
+        onPointerLeave={() => setAt(null)}
+      >
+        {ticks.map((ns) => (
+          <g key={ns}>
+            <line class={ns === 0 ? 'axis' : 'grid'} x1={LEFT} x2={width - RIGHT} y1={y(ns)} y2={y(ns)} />
+            <text class="tick" x={LEFT - 8} y={y(ns) + 4} text-anchor="end">
+              {roundDuration(ns)}
+            </text>
+          </g>
+        ))}
+        <TimeAxis window={window} x={x} y={height - 5} marks={Math.max(2, Math.floor(inner / 90))} />
+        {trend.map((point) => {
+          const [start, ns] = point;
+          if (start + step <= from || start >= to || ns <= 0) return null;
+          const left = x(start);
+          const w = Math.max(1, x(start + step) - left - (step / (to - from)) * inner * 0.15);
+          const className = point === pointed ? 'chart-bar on' : 'chart-bar';
+          const up = Math.max(1, y(0) - y(ns));
+          return <rect key={start} class={className} x={left} y={y(0) - up} width={w} height={up} rx="1.5" />;
+        })}
+      </svg>
+    </div>
+  );
+}
+
+function Pointed({ point: [start, ns], step }: { point: TrendPoint; step: number }) {
+  return (
+    <>
+      {dayAndClock(start, step)} – {clock(start + step)} <b>{duration(ns)}</b>
+    </>
+  );
+}
+
+interface TimeAxisProps {
+  window: Window;
+  x: (ms: number) => number;
+  y: number;
+  marks: number;
+}
+
+function TimeAxis({ window, x, y, marks }: TimeAxisProps) {
+  return (
+    <g>
+      {timeTicks(window.from, window.to, marks).map(({ at, step }) => (
+        <text key={at} class="tick" x={x(at)} y={y} text-anchor="middle">
+          {dayAndClock(at, step)}
+        </text>
+      ))}
+    </g>
+  );
+}
+
+/** The time of a mark, as finely as marks of that distance need it. */
+function dayAndClock(at: number, step: number): string {
+  const t = new Date(at);
+  const date = `${String(t.getMonth() + 1).padStart(2, '0')}-${String(t.getDate()).padStart(2, '0')}`;
+  if (step >= DAY_MS) return date;
+  const time = clock(at);
+  if (step >= DAY_MS / 24) return time === '00:00:00' ? date : time.slice(0, 5);
+  return step >= 60_000 ? time.slice(0, 5) : time;
+}
+
+const roundDuration = (ns: number) => duration(ns).replace(/\.0+ /, ' ').replace(/(\.\d*?)0+ /, '$1 ');
+
+function stepInWords(step: number): string {
+  return duration(Math.round(step) * 1e6).replace(/\.0+ /, ' ');
+}
+
+function useWidth() {
+  const box = useRef<HTMLDivElement>(null);
+  const [width, setWidth] = useState(600);
+  useEffect(() => {
+    if (!box.current) return;
+    const observer = new ResizeObserver(([entry]) => {
+      if (entry) setWidth(Math.floor(entry.contentRect.width));
+    });
+    observer.observe(box.current);
+    return () => observer.disconnect();
+  }, []);
+  return [box, width] as const;
+}

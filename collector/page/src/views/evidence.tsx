@@ -1,0 +1,161 @@
+// The episodes and polls of one function.
+
+import type { EpisodeRow, PollRow } from '../api';
+import { absolute, count, duration, durationMs, NOTHING, timeOfDay } from '../format';
+import { useQuery } from '../live';
+import type { Live } from '../live';
+import { CauseTag, CopiedId, Name } from '../parts/cells';
+import { Table } from '../parts/table';
+import type { Column } from '../parts/table';
+
+const LIMIT = 100;
+
+interface Subject {
+  function: string;
+  service: string;
+}
+
+export function Episodes(subject: Subject) {
+  const live = useQuery({ name: 'episodes', ...subject, limit: LIMIT });
+  return (
+    <Section id="episodes" title="Episodes" live={live} none="No episode in this range.">
+      {(rows, now) => (
+        <Table
+          caption="Episodes, the newest first"
+          className="episodes"
+          columns={episodeColumns(now)}
+          rows={rows}
+          rowKey={(r) => r.episode_id}
+          mark={(r) => (r.state === 'open' ? 'hot-row' : '')}
+        />
+      )}
+    </Section>
+  );
+}
+
+export function Polls(subject: Subject) {
+  const live = useQuery({ name: 'polls', ...subject, limit: LIMIT });
+  return (
+    <Section id="polls" title="Slow polls" live={live} none="No slow poll in this range.">
+      {(rows, now) => (
+        <Table
+          caption="Slow polls, the newest first"
+          className="polls"
+          columns={pollColumns(rows, now)}
+          rows={rows}
+          rowKey={(r) => `${r.instance}/${r.span_id}/${r.start_ms}`}
+          mark={(r) => (r.stall ? 'hot-row' : '')}
+        />
+      )}
+    </Section>
+  );
+}
+
+interface SectionProps<R> {
+  id: string;
+  title: string;
+  live: Live<R>;
+  none: string;
+  children: (rows: R[], now: number) => preact.JSX.Element;
+}
+
+function Section<R>({ id, title, live: { answer, stale }, none, children }: SectionProps<R>) {
+  const rows = answer?.rows;
+  return (
+    <section class={stale && rows ? 'card stale' : 'card'} aria-labelledby={id} aria-busy={stale}>
+      <h2 id={id}>
+        {title} {rows && rows.length > 0 && <Amount of={rows.length} />}
+      </h2>
+      {rows?.length === 0 && <p class="none">{none}</p>}
+      {answer && rows && rows.length > 0 && children(rows, answer.window.to)}
+    </section>
+  );
+}
+
+function Amount({ of }: { of: number }) {
+  return <small>{of === LIMIT ? `the newest ${LIMIT}` : count(of)}</small>;
+}
+
+function Moment({ ms, now }: { ms: number; now: number }) {
+  return (
+    <time dateTime={new Date(ms).toISOString()} title={absolute(ms)}>
+      {timeOfDay(ms, now)}
+    </time>
+  );
+}
+
+function State({ of }: { of: EpisodeRow['state'] }) {
+  if (of !== 'open') return <span class="badge">closed</span>;
+  return (
+    <span class="badge badge-hot">
+      <i class="pulse" aria-hidden="true" />
+      open
+    </span>
+  );
+}
+
+function episodeColumns(now: number): Column<EpisodeRow>[] {
+  return [
+    { id: 'state', label: 'State', cell: (r) => <State of={r.state} /> },
+    { id: 'started', label: 'Started', cell: (r) => <Moment ms={r.started_ms} now={now} /> },
+    {
+      id: 'duration',
+      label: 'Duration',
+      hint: 'From the start of its first slow poll to the end of its last',
+      numeric: true,
+      cell: (r) => durationMs(r.ended_ms ? r.ended_ms - r.started_ms : null),
+    },
+    { id: 'polls', label: 'Polls', numeric: true, from: 'medium', cell: (r) => count(r.polls) },
+    { id: 'blocked', label: 'Blocked', numeric: true, cell: (r) => duration(r.blocked_ns) },
+    { id: 'max', label: 'Max', numeric: true, from: 'medium', cell: (r) => duration(r.max_ns) },
+    { id: 'cause', label: 'Cause', from: 'medium', cell: (r) => <CauseTag of={r.cause} /> },
+    { id: 'instance', label: 'Instance', from: 'wide', cell: (r) => <Name of={r.instance} class="mono" /> },
+    { id: 'version', label: 'Version', from: 'wide', cell: (r) => <Name of={r.version} /> },
+    {
+      id: 'trace',
+      label: 'Trace',
+      hint: 'Trace of the longest poll',
+      from: 'medium',
+      cell: (r) => <CopiedId id={r.worst_trace_id} what="trace id" />,
+    },
+  ];
+}
+
+/** What was not measured is 0, and a column of nothing else is left out. */
+function pollColumns(rows: PollRow[], now: number): Column<PollRow>[] {
+  const measured = (id: 'cpu_ns' | 'runqueue_ns', label: string, hint: string): Column<PollRow>[] => {
+    if (!rows.some((r) => r[id])) return [];
+    return [{ id, label, hint, numeric: true, from: 'wide', cell: (r) => duration(r[id]) }];
+  };
+  return [
+    { id: 'started', label: 'Started', cell: (r) => <Moment ms={r.start_ms} now={now} /> },
+    { id: 'duration', label: 'Duration', numeric: true, cell: (r) => <PollDuration row={r} /> },
+    {
+      id: 'self',
+      label: 'Self',
+      hint: 'Its duration less that of instrumented polls nested in it',
+      numeric: true,
+      cell: (r) => duration(r.self_ns),
+    },
+    ...measured('cpu_ns', 'CPU', 'Of it on a CPU'),
+    ...measured('runqueue_ns', 'Run queue', 'Of it ready, without a CPU'),
+    { id: 'cause', label: 'Cause', from: 'medium', cell: (r) => <CauseTag of={r.cause} /> },
+    { id: 'thread', label: 'Thread', from: 'medium', cell: (r) => <Thread row={r} /> },
+    { id: 'instance', label: 'Instance', from: 'wide', cell: (r) => <Name of={r.instance} class="mono" /> },
+    { id: 'trace', label: 'Trace', from: 'medium', cell: (r) => <CopiedId id={r.trace_id} what="trace id" /> },
+  ];
+}
+
+function PollDuration({ row }: { row: PollRow }) {
+  if (!row.stall) return <>{duration(row.duration_ns)}</>;
+  return (
+    <span class="hot" title="It has not returned yet">
+      {duration(row.duration_ns)} so far
+    </span>
+  );
+}
+
+function Thread({ row }: { row: PollRow }) {
+  const worker = row.worker !== null && row.worker >= 0 ? ` #${row.worker}` : '';
+  return <Name of={row.thread_name ? `${row.thread_name}${worker}` : worker || NOTHING} class="mono" />;
+}
