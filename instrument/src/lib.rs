@@ -1,2 +1,58 @@
-//! Holdup.
+//! Finds what is holding up an async service.
+//!
+//! Whenever one poll of a future keeps a tokio thread for longer than a threshold (10 ms), a *poll
+//! span* with the function to blame is sent over OTLP, from a thread of Holdup's own. A function
+//! that only awaits is never reported, however long it waits.
+//!
+//! ```no_run
+//! #[holdup::detect_blocking]
+//! async fn checkout(id: u64) -> u64 {
+//!     std::thread::sleep(std::time::Duration::from_millis(50)); // found, and named
+//!     id
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() {
+//!     let _guard = holdup::init();
+//!     checkout(7).await;
+//! }
+//! ```
+//!
+//! Three ways to say which functions are watched, to be mixed as you like:
+//! - the attribute [`detect_blocking`](macro@detect_blocking) on an async function or method,
+//! - [`.detect_blocking("name")`](trait@DetectBlocking) on any future,
+//! - [`layer()`], which covers every `#[tracing::instrument]` async function with no other change.
+//!
+//! # Features
+//! | feature | default | |
+//! |---|---|---|
+//! | `otlp` | yes | detection and export; without it the crate is the module [`contract`] alone |
+//! | `layer` | yes | [`layer()`] for `tracing-subscriber` |
+//! | `tracing-opentelemetry` | no | poll spans found by the layer are children of their function's own span |
+#![cfg_attr(not(feature = "otlp"), allow(rustdoc::broken_intra_doc_links))]
+
 pub mod contract;
+
+#[cfg(feature = "otlp")]
+mod export;
+#[cfg(feature = "otlp")]
+mod install;
+#[cfg(feature = "layer")]
+mod layer;
+#[cfg(feature = "otlp")]
+mod polling;
+#[cfg(feature = "otlp")]
+mod settings;
+#[cfg(feature = "otlp")]
+mod watched;
+
+#[cfg(feature = "layer")]
+pub use crate::layer::{HoldupLayer, layer};
+#[cfg(feature = "otlp")]
+pub use crate::{
+    install::{Builder, Guard, InstallError, builder, init},
+    polling::site::Site,
+    watched::{DetectBlocking, Watched, watch},
+};
+#[cfg(feature = "otlp")]
+pub use holdup_macros::detect_blocking;

@@ -1,1 +1,69 @@
-//! The attribute macros of `holdup`.
+//! The attribute macros of the crate `holdup`; use them from there.
+
+use proc_macro::TokenStream;
+
+mod arguments;
+mod expand;
+mod target;
+
+/// Times each poll of an async function, and reports those that hold their thread for too long.
+///
+/// Goes on async functions and methods, and on functions whose last expression is an async block,
+/// or `Box::pin` of one, as `#[async_trait]` makes them. Works with generics, lifetimes and
+/// `impl Trait`, and beside `#[tracing::instrument]`. An attribute that takes `async` away, such as
+/// `#[tokio::main]`, has to come after this one.
+///
+/// # Arguments
+/// - `threshold = "200ms"`: a poll of this function is reported from this duration on, in place of
+///   the global threshold. A whole number with one of the units `ns`, `us`, `ms`, `s`, `m`.
+/// - `name = "shop::checkout"`: reported in place of the function's full path.
+///
+/// # Examples
+///
+/// ```
+/// struct Shop;
+///
+/// impl Shop {
+///     #[holdup::detect_blocking(threshold = "200ms")]
+///     async fn checkout(&self, id: u64) -> Result<u64, String> {
+///         Ok(id)
+///     }
+/// }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap()
+/// #     .block_on(async { assert_eq!(Shop.checkout(7).await, Ok(7)) });
+/// ```
+///
+/// # Expansion
+///
+/// The method above becomes what you could write by hand:
+///
+/// ```
+/// # struct Shop;
+/// # impl Shop {
+/// async fn checkout(&self, id: u64) -> Result<u64, String> {
+///     fn here() {}
+///     static SITE: holdup::Site = holdup::Site::around(here, file!(), line!())
+///         .threshold(std::time::Duration::from_nanos(200_000_000));
+///     holdup::watch(&SITE, async move {
+///         // Tells the compiler the type of what is returned; never runs.
+///         if let Some(returned) = None::<Result<u64, String>> {
+///             return returned;
+///         }
+///         Ok(id)
+///     })
+///     .await
+/// }
+/// # }
+/// ```
+#[proc_macro_attribute]
+pub fn detect_blocking(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let original = proc_macro2::TokenStream::from(item.clone());
+    expand::detect_blocking(arguments.into(), item.into())
+        .unwrap_or_else(|error| {
+            // The function itself stays, so that its callers bring no errors of their own.
+            let mut tokens = error.to_compile_error();
+            tokens.extend(original);
+            tokens
+        })
+        .into()
+}

@@ -1,0 +1,84 @@
+//! The one expansion.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::visit_mut::{VisitMut, visit_type_mut};
+use syn::{Block, Result, ReturnType, Signature, Type, parse_quote};
+
+use crate::arguments::Arguments;
+use crate::target;
+
+pub(crate) fn detect_blocking(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let arguments = Arguments::parse(arguments)?;
+    let mut function = target::function(&item)?;
+    let site = site(&arguments, function.sig.ident.span());
+    if function.sig.asyncness.is_some() {
+        let typed = typed_return(&function.sig);
+        let statements = &function.block.stmts;
+        let body: Block = parse_quote!({
+            #site
+            ::holdup::watch(&__HOLDUP_SITE, async move { #typed #(#statements)* }).await
+        });
+        function.block = body;
+    } else {
+        let block = target::returned_async_block(&mut function)?;
+        let watched = parse_quote!({
+            #site
+            ::holdup::watch(&__HOLDUP_SITE, #block)
+        });
+        *block = watched;
+    }
+    Ok(quote!(#function))
+}
+
+/// The static that a poll is charged to, in the function that it names.
+fn site(arguments: &Arguments, function: Span) -> TokenStream {
+    let line = quote_spanned!(function=> ::core::line!());
+    let site = match &arguments.name {
+        Some(name) => quote!(::holdup::Site::new(#name, ::core::file!(), #line)),
+        None => quote!(::holdup::Site::around(__holdup_here, ::core::file!(), #line)),
+    };
+    let here = arguments.name.is_none().then(|| {
+        quote!(
+            fn __holdup_here() {}
+        )
+    });
+    let threshold = arguments
+        .threshold_ns
+        .map(|ns| quote!(.threshold(::core::time::Duration::from_nanos(#ns))));
+    quote! {
+        #here
+        static __HOLDUP_SITE: ::holdup::Site = #site #threshold;
+    }
+}
+
+/// In the async block that the body becomes, `?` and `return` need to know the function's type. An
+/// `impl Trait` in it can't be named there, and is left to be inferred.
+fn typed_return(signature: &Signature) -> Option<TokenStream> {
+    let ReturnType::Type(_, returned) = &signature.output else { return None };
+    if matches!(**returned, Type::Never(_)) {
+        return None;
+    }
+    let mut returned = returned.clone();
+    ImplTraitToInferred.visit_type_mut(&mut returned);
+    Some(quote! {
+        #[allow(clippy::diverging_sub_expression, clippy::needless_return, unreachable_code)]
+        if let ::core::option::Option::Some(__holdup_returned) =
+            ::core::option::Option::None::<#returned>
+        {
+            return __holdup_returned;
+        }
+    })
+}
+
+struct ImplTraitToInferred;
+
+impl VisitMut for ImplTraitToInferred {
+    fn visit_type_mut(&mut self, ty: &mut Type) {
+        if matches!(ty, Type::ImplTrait(_)) {
+            *ty = parse_quote!(_);
+        } else {
+            visit_type_mut(self, ty);
+        }
+    }
+}

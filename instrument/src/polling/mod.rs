@@ -1,0 +1,16 @@
+//! What runs on the threads of the service, inside its polls.
+//!
+//! Nothing here allocates, takes a lock, logs, does I/O or panics, except where a thread is seen for
+//! the first time. Nothing here knows of the exporter or of any thread that reads along: they read
+//! the slots and take from the queue.
+
+pub(crate) mod clock;
+pub(crate) mod poll;
+pub(crate) mod record;
+mod runtime;
+pub(crate) mod site;
+pub(crate) mod slot;
+#[cfg_attr(not(feature = "layer"), allow(dead_code))]
+pub(crate) mod spans;
+pub(crate) mod switch;
+mod thread;

@@ -1,0 +1,147 @@
+//! What a slow poll leaves behind, and the bounded queue that takes it to the exporter.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_queue::ArrayQueue;
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId};
+use tokio::task::Id;
+
+use crate::polling::runtime;
+use crate::polling::site::Site;
+use crate::polling::slot::Slot;
+use crate::polling::thread::Thread;
+
+/// Records that wait for the exporter.
+pub(crate) const QUEUE_RECORDS_MAX: usize = 4096;
+
+static QUEUE: OnceLock<ArrayQueue<Record>> = OnceLock::new();
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// One slow poll. Times are in ticks of [`clock`](crate::polling::clock).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record {
+    pub(crate) place: Place,
+    pub(crate) start: u64,
+    pub(crate) duration: u64,
+    /// Duration less that of the instrumented polls nested in it.
+    pub(crate) own: u64,
+    pub(crate) threshold_ns: u64,
+    pub(crate) parent: Option<Parent>,
+    pub(crate) task: Option<Id>,
+    pub(crate) worker: Option<u32>,
+    pub(crate) thread: Thread,
+}
+
+/// What the poll is charged to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    Site(&'static Site),
+    /// A span of `tracing`.
+    #[cfg_attr(not(feature = "layer"), allow(dead_code))]
+    Span(&'static tracing::Metadata<'static>),
+}
+
+/// The OpenTelemetry span that was current in the poll.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parent {
+    pub(crate) trace: TraceId,
+    pub(crate) span: SpanId,
+    pub(crate) flags: TraceFlags,
+    pub(crate) is_remote: bool,
+}
+
+/// How long a poll took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    pub(crate) start: u64,
+    pub(crate) duration: u64,
+    pub(crate) own: u64,
+}
+
+impl Record {
+    /// Gathers what is known on this thread. None on the exporter's threads and under a context in
+    /// which telemetry is suppressed.
+    pub(super) fn gather(
+        slot: &Slot,
+        place: Place,
+        timing: Timing,
+        threshold_ns: u64,
+        parent: Option<Parent>,
+    ) -> Option<Self> {
+        let thread = slot.thread()?;
+        let context = current_context();
+        if thread.exports() || context.suppressed {
+            return None;
+        }
+        Some(Self {
+            place,
+            start: timing.start,
+            duration: timing.duration,
+            own: timing.own,
+            threshold_ns,
+            parent: parent.or(context.parent),
+            task: runtime::task(),
+            worker: runtime::worker(),
+            thread,
+        })
+    }
+}
+
+impl Parent {
+    pub(crate) fn of(context: &SpanContext) -> Option<Self> {
+        context.is_valid().then(|| Self {
+            trace: context.trace_id(),
+            span: context.span_id(),
+            flags: context.trace_flags(),
+            is_remote: context.is_remote(),
+        })
+    }
+}
+
+#[derive(Default)]
+struct Current {
+    parent: Option<Parent>,
+    suppressed: bool,
+}
+
+fn current_context() -> Current {
+    // It panics while the context is being attached and when the thread ends. A poll may be slow at
+    // both times, and its thread must not pay for that.
+    catch_unwind(AssertUnwindSafe(|| {
+        Context::map_current(|context| Current {
+            parent: Parent::of(context.span().span_context()),
+            suppressed: context.is_telemetry_suppressed(),
+        })
+    }))
+    .unwrap_or_default()
+}
+
+/// Makes the queue. Before that every record is dropped.
+pub(crate) fn prepare() {
+    QUEUE.get_or_init(|| ArrayQueue::new(QUEUE_RECORDS_MAX));
+}
+
+/// Hands a record to the exporter, or counts it as dropped.
+pub(crate) fn push(record: Record) {
+    let taken = QUEUE.get().is_some_and(|queue| queue.push(record).is_ok());
+    if !taken {
+        count_dropped(1);
+    }
+}
+
+/// The oldest record that waits.
+pub(crate) fn pop() -> Option<Record> {
+    QUEUE.get()?.pop()
+}
+
+pub(crate) fn count_dropped(records: u64) {
+    DROPPED.fetch_add(records, Ordering::Relaxed);
+}
+
+/// Records dropped since the last call.
+pub(crate) fn take_dropped() -> u64 {
+    DROPPED.swap(0, Ordering::Relaxed)
+}

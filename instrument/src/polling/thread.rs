@@ -1,0 +1,66 @@
+//! Identity of the OS thread that runs.
+
+/// Longest name kept, in bytes.
+const NAME_BYTES_MAX: usize = 31;
+
+/// Name and id of an OS thread, small and `Copy` so that it fits into a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Thread {
+    /// As the OS counts, 0 when it isn't known.
+    pub(crate) id: u32,
+    length: u8,
+    name: [u8; NAME_BYTES_MAX],
+}
+
+impl Thread {
+    pub(super) fn current() -> Self {
+        let handle = std::thread::current();
+        let full = handle.name().unwrap_or_default();
+        let kept = &full[..full.floor_char_boundary(NAME_BYTES_MAX)];
+        let mut name = [0; NAME_BYTES_MAX];
+        name[..kept.len()].copy_from_slice(kept.as_bytes());
+        Self { id: os_id(), length: u8::try_from(kept.len()).unwrap_or(0), name }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        std::str::from_utf8(&self.name[..usize::from(self.length)]).unwrap_or_default()
+    }
+
+    /// Whether the thread does the exporter's work: polls there are never of the service.
+    pub(super) fn exports(&self) -> bool {
+        self.name().starts_with("holdup-") || self.name() == "reqwest-internal-sync-runtime"
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn os_id() -> u32 {
+    // SAFETY: gettid has no arguments and cannot fail.
+    let id = unsafe { libc::gettid() };
+    u32::try_from(id).unwrap_or(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn os_id() -> u32 {
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_cut_between_characters() {
+        let name = format!("{}ü", "x".repeat(NAME_BYTES_MAX - 1));
+        let handle = std::thread::Builder::new().name(name).spawn(Thread::current).unwrap();
+        assert_eq!(handle.join().unwrap().name(), "x".repeat(NAME_BYTES_MAX - 1));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_id_is_that_of_the_os() {
+        let link = std::fs::read_link("/proc/thread-self").unwrap();
+        let id = link.file_name().unwrap().to_str().unwrap().parse::<u32>().unwrap();
+        assert_eq!(Thread::current().id, id);
+    }
+}

@@ -1,0 +1,104 @@
+//! What is set by code and by environment variables. Code wins, as in OpenTelemetry's SDKs.
+
+use std::time::Duration;
+
+use crate::install::InstallError;
+
+/// A poll that takes longer is reported.
+pub(crate) const THRESHOLD: Duration = Duration::from_millis(10);
+/// How long the guard waits at the end for what is still to be sent.
+pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Set to `0`, `false` or `off` to switch everything off.
+const ENABLED: &str = "HOLDUP_ENABLED";
+/// A duration such as `10ms`.
+pub(crate) const THRESHOLD_VARIABLE: &str = "HOLDUP_THRESHOLD";
+/// OpenTelemetry's own switch: `true` switches every SDK of the process off.
+const SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
+
+/// Whether the environment allows recording.
+pub(crate) fn enabled(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let says_off = |value: String| {
+        ["0", "false", "off", "no"].iter().any(|off| value.trim().eq_ignore_ascii_case(off))
+    };
+    let disabled = |value: String| value.trim().eq_ignore_ascii_case("true");
+    !variable(ENABLED).is_some_and(says_off) && !variable(SDK_DISABLED).is_some_and(disabled)
+}
+
+/// The threshold that is in force.
+pub(crate) fn threshold(
+    by_code: Option<Duration>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Duration, InstallError> {
+    match (by_code, variable(THRESHOLD_VARIABLE)) {
+        (Some(Duration::ZERO), _) => Err(InstallError::ThresholdIsZero),
+        (Some(threshold), _) => Ok(threshold),
+        (None, Some(text)) if !text.trim().is_empty() => {
+            duration(text.trim()).ok_or(InstallError::Threshold { text })
+        }
+        (None, _) => Ok(THRESHOLD),
+    }
+}
+
+/// An environment variable, if it is set to text.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A whole number with a unit, greater than zero. The attribute's `threshold` has the same form.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let number = text[..digits].parse::<u64>().ok()?;
+    let duration = match text[digits..].trim_start() {
+        "ns" => Duration::from_nanos(number),
+        "us" | "µs" => Duration::from_micros(number),
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.checked_mul(60)?),
+        _ => return None,
+    };
+    (!duration.is_zero()).then_some(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only(name: &'static str, value: &'static str) -> impl Fn(&str) -> Option<String> {
+        move |asked| (asked == name).then(|| value.to_owned())
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        for (text, ns) in
+            [("10ms", 10_000_000), ("250us", 250_000), ("3 s", 3_000_000_000), ("7ns", 7)]
+        {
+            assert_eq!(duration(text), Some(Duration::from_nanos(ns)), "{text}");
+        }
+        for text in ["", "10", "ms", "0ms", "-1ms", "1.5ms", "10 parsecs", "99999999999999999999s"]
+        {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn either_switch_is_enough() {
+        assert!(enabled(|_| None));
+        assert!(enabled(only("HOLDUP_ENABLED", "1")));
+        assert!(!enabled(only("HOLDUP_ENABLED", "0")));
+        assert!(!enabled(only("HOLDUP_ENABLED", " False ")));
+        assert!(!enabled(only("OTEL_SDK_DISABLED", "TRUE")));
+        assert!(enabled(only("OTEL_SDK_DISABLED", "1")), "the specification knows true alone");
+    }
+
+    #[test]
+    fn code_wins_and_nonsense_is_refused() {
+        let environment = only("HOLDUP_THRESHOLD", "25ms");
+        let by_code = Some(Duration::from_millis(3));
+        assert_eq!(threshold(by_code, &environment).unwrap(), Duration::from_millis(3));
+        assert_eq!(threshold(None, &environment).unwrap(), Duration::from_millis(25));
+        assert_eq!(threshold(None, |_| None).unwrap(), THRESHOLD);
+        let error = threshold(None, only("HOLDUP_THRESHOLD", "soon")).unwrap_err().to_string();
+        assert!(error.contains("HOLDUP_THRESHOLD") && error.contains("soon"), "{error}");
+    }
+}

@@ -1,0 +1,85 @@
+//! Futures whose polls are timed.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::polling::poll;
+use crate::polling::site::{self, Site};
+
+pin_project! {
+    /// A future each of whose polls is timed and charged to a [`Site`].
+    ///
+    /// Made by [`watch`], by [`DetectBlocking::detect_blocking`] and by the attribute
+    /// [`detect_blocking`](macro@crate::detect_blocking). A poll costs two reads of the clock more;
+    /// before [`init`](crate::init), or when Holdup is switched off, a load and a branch.
+    #[must_use = "futures do nothing unless they are awaited or polled"]
+    pub struct Watched<F> {
+        site: &'static Site,
+        #[pin]
+        future: F,
+    }
+}
+
+/// Times each poll of a future and charges it to a site.
+///
+/// # Examples
+///
+/// ```
+/// static SITE: holdup::Site = holdup::Site::new("shop::stock", file!(), line!());
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let stock = holdup::watch(&SITE, async { 3 }).await;
+/// assert_eq!(stock, 3);
+/// # });
+/// ```
+pub fn watch<F: Future>(site: &'static Site, future: F) -> Watched<F> {
+    Watched { site, future }
+}
+
+/// Adds [`detect_blocking`](Self::detect_blocking) to every future.
+pub trait DetectBlocking: Future + Sized {
+    /// Times each poll of this future and charges it to `name` at the place of this call.
+    ///
+    /// `name` is reported as the function's name; a full path (`crate::module::function`) reads
+    /// best. There may be 1,024 different places and names; those beyond share one site that is
+    /// named `otel.metric.overflow`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use holdup::DetectBlocking;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let answer = async { 42 }.detect_blocking("shop::answer").await;
+    /// assert_eq!(answer, 42);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn detect_blocking(self, name: &'static str) -> Watched<Self> {
+        watch(site::intern(name, Location::caller()), self)
+    }
+}
+
+impl<F: Future> DetectBlocking for F {}
+
+impl<F: Future> Future for Watched<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _entered = poll::enter(this.site);
+        this.future.poll(context)
+    }
+}
+
+impl<F> fmt::Debug for Watched<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched").field("site", &self.site).finish_non_exhaustive()
+    }
+}
