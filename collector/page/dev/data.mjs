@@ -1,28 +1,146 @@
-// Made-up answers for dev/server.mjs. The same function at the same minute costs the same in every query.
+// Made-up answers for dev/server.mjs. The same function at the same minute costs the
+// same in every query.
 
 const MINUTE = 60_000;
 
-/** [function, service, calls a minute, typical ms, cause, blame, from minutes ago, until minutes ago] */
+/** [function, service, calls a minute, typical ms, cause, blame, from and until minutes ago] */
 const FUNCTIONS = [
-  ['holdup_demo::faults::sleeps_in_handler', 'demo', 14, 120, 'sleep', 'std::thread::sleep', 9000, 0],
-  ['holdup_demo::faults::hashes_password', 'demo', 9, 310, 'cpu', 'argon2::Argon2::hash_password_into', 9000, 0],
-  ['holdup_demo::faults::reads_large_file', 'demo', 6, 85, 'disk', 'holdup_demo::faults::reads_large_file', 9000, 0],
-  ['holdup_demo::faults::waits_for_mutex', 'demo', 4, 220, 'lock', 'holdup_demo::faults::waits_for_mutex', 9000, 0],
-  ['holdup_demo::faults::reads_slow_peer', 'demo', 3, 400, 'net', 'std::net::TcpStream::read', 9000, 0],
-  ['holdup_demo::faults::blocks_in_other_crate', 'demo', 5, 60, 'unknown', 'legacy_client::fetch_sync', 9000, 0],
-  ['checkout::cart::Cart::recalculate', 'checkout', 22, 24, 'cpu', 'rust_decimal::Decimal::div', 7000, 0],
-  ['checkout::payments::psp::Client::authorise', 'checkout', 1.2, 900, 'net', 'native_tls::TlsStream::read', 130, 0],
-  ['checkout::receipts::render_pdf', 'checkout', 0.6, 1400, 'cpu', 'printpdf::PdfDocument::save', 9000, 4],
+  [
+    'holdup_demo::faults::sleeps_in_handler',
+    'demo',
+    14,
+    120,
+    'sleep',
+    'std::thread::sleep',
+    9000,
+    0,
+  ],
+  [
+    'holdup_demo::faults::hashes_password',
+    'demo',
+    9,
+    310,
+    'cpu',
+    'argon2::Argon2::hash_password_into',
+    9000,
+    0,
+  ],
+  [
+    'holdup_demo::faults::reads_large_file',
+    'demo',
+    6,
+    85,
+    'disk',
+    'holdup_demo::faults::reads_large_file',
+    9000,
+    0,
+  ],
+  [
+    'holdup_demo::faults::waits_for_mutex',
+    'demo',
+    4,
+    220,
+    'lock',
+    'holdup_demo::faults::waits_for_mutex',
+    9000,
+    0,
+  ],
+  [
+    'holdup_demo::faults::reads_slow_peer',
+    'demo',
+    3,
+    400,
+    'net',
+    'std::net::TcpStream::read',
+    9000,
+    0,
+  ],
+  [
+    'holdup_demo::faults::blocks_in_other_crate',
+    'demo',
+    5,
+    60,
+    'unknown',
+    'legacy_client::fetch_sync',
+    9000,
+    0,
+  ],
+  [
+    'checkout::cart::Cart::recalculate',
+    'checkout',
+    22,
+    24,
+    'cpu',
+    'rust_decimal::Decimal::div',
+    7000,
+    0,
+  ],
+  [
+    'checkout::payments::psp::Client::authorise',
+    'checkout',
+    1.2,
+    900,
+    'net',
+    'native_tls::TlsStream::read',
+    130,
+    0,
+  ],
+  [
+    'checkout::receipts::render_pdf',
+    'checkout',
+    0.6,
+    1400,
+    'cpu',
+    'printpdf::PdfDocument::save',
+    9000,
+    4,
+  ],
   ['search_api::index::merge_segments', 'search-api', 0.4, 2600, 'disk', 'tantivy::merge', 9000, 7],
   ['search_api::query::parse', 'search-api', 3, 14, 'cpu', 'regex::Regex::new', 6000, 2],
-  ['<search_api::query::Filter<T> as search_api::Matcher>::matches', 'search-api', 2, 12, 'cpu', '', 600, 1],
+  [
+    '<search_api::query::Filter<T> as search_api::Matcher>::matches',
+    'search-api',
+    2,
+    12,
+    'cpu',
+    '',
+    600,
+    1,
+  ],
   ['gateway::session::Store::get', 'gateway', 8, 17, 'lock', 'std::sync::Mutex::lock', 9000, 0],
   ['gateway::config::reload', 'gateway', 0.2, 35, 'disk', 'std::fs::read_to_string', 9000, 9],
   ['gateway::accept', 'gateway', 1, 12, 'runqueue', '', 9000, 3],
-  ['<script>alert(1)</script>::"><img src=x onerror=alert(2)>', 'gateway', 0.5, 20, 'unknown', '', 40, 1],
-  ['gateway::\u202Ertl::\u05D0\u05D1\u05D2::\u0645\u0631\u062D\u0628\u0627', 'gateway', 0.5, 16, 'page_fault', '', 40, 1],
+  [
+    '<script>alert(1)</script>::"><img src=x onerror=alert(2)>',
+    'gateway',
+    0.5,
+    20,
+    'unknown',
+    '',
+    40,
+    1,
+  ],
+  [
+    'gateway::\u202Ertl::\u05D0\u05D1\u05D2::\u0645\u0631\u062D\u0628\u0627',
+    'gateway',
+    0.5,
+    16,
+    'page_fault',
+    '',
+    40,
+    1,
+  ],
   [`gateway::${'very_long_'.repeat(1024)}name`, 'gateway', 0.4, 15, 'cpu', '', 40, 1],
-].map(([name, service, rate, ms, cause, blame, since, until]) => ({ name, service, rate, ms, cause, blame, since, until }));
+].map(([name, service, rate, ms, cause, blame, since, until]) => ({
+  name,
+  service,
+  rate,
+  ms,
+  cause,
+  blame,
+  since,
+  until,
+}));
 
 /** A number in [0, 1) that depends on the arguments only. */
 function chance(...parts) {
@@ -37,13 +155,15 @@ function chance(...parts) {
 function pollsOf(f, minute, now) {
   const age = (now - minute) / MINUTE;
   if (age > f.since || age < f.until - 1) return [];
-  const busy = 0.35 + 1.3 * chance(f.name, Math.floor(minute / (4 * MINUTE))) + 0.6 * chance(f.name, minute);
+  const busy =
+    0.35 + 1.3 * chance(f.name, Math.floor(minute / (4 * MINUTE))) + 0.6 * chance(f.name, minute);
   const calls = Math.floor(f.rate * busy + chance(f.name, minute, 'n'));
   const polls = [];
   for (let i = 0; i < calls; i += 1) {
     const long = chance(f.name, minute, i) ** 3;
     const start = minute + Math.floor(MINUTE * chance(f.name, minute, i, 'at'));
-    if (start < now) polls.push({ start, ns: Math.round(f.ms * 1e6 * (0.8 + 1.5 * long) + 1e5 * i) });
+    if (start < now)
+      polls.push({ start, ns: Math.round(f.ms * 1e6 * (0.8 + 1.5 * long) + 1e5 * i) });
   }
   return polls.sort((a, b) => a.start - b.start);
 }
@@ -91,14 +211,20 @@ function top(f, from, to, now) {
 
 const hex = (digits, ...parts) =>
   Array.from({ length: digits / 8 }, (_, i) =>
-    Math.floor(chance(...parts, i) * 2 ** 32).toString(16).padStart(8, '0'),
+    Math.floor(chance(...parts, i) * 2 ** 32)
+      .toString(16)
+      .padStart(8, '0'),
   ).join('');
 
 const instanceOf = (f, at) =>
-  f.service === 'demo' ? 'demo-1' : `${f.service}-7d9f8b6c5-x${Math.floor(3 * chance(f.name, at))}k2p`;
+  f.service === 'demo'
+    ? 'demo-1'
+    : `${f.service}-7d9f8b6c5-x${Math.floor(3 * chance(f.name, at))}k2p`;
 
 function recentPolls(f, from, to, now) {
-  const polls = [...minutes(Math.max(from, to - 120 * MINUTE), to)].flatMap((m) => pollsOf(f, m, now));
+  const polls = [...minutes(Math.max(from, to - 120 * MINUTE), to)].flatMap((m) =>
+    pollsOf(f, m, now),
+  );
   return polls.filter((p) => p.start >= from && p.start < to).reverse();
 }
 
@@ -126,7 +252,11 @@ function episodes(f, from, to, now) {
     const end = start + Math.ceil(ns / 1e6);
     const newest = out.at(-1);
     if (newest && newest.started_ms - end < 1000 + f.ms * 4) {
-      Object.assign(newest, { started_ms: start, polls: newest.polls + 1, blocked_ns: newest.blocked_ns + ns });
+      Object.assign(newest, {
+        started_ms: start,
+        polls: newest.polls + 1,
+        blocked_ns: newest.blocked_ns + ns,
+      });
       newest.max_ns = Math.max(newest.max_ns, ns);
       continue;
     }
@@ -155,7 +285,8 @@ function episodes(f, from, to, now) {
 
 function services(rows) {
   const byName = Map.groupBy ? Map.groupBy(rows, (r) => r.service) : new Map();
-  if (!Map.groupBy) for (const r of rows) byName.set(r.service, [...(byName.get(r.service) ?? []), r]);
+  if (!Map.groupBy)
+    for (const r of rows) byName.set(r.service, [...(byName.get(r.service) ?? []), r]);
   return [...byName].map(([service, of]) => ({
     service,
     instances: of[0].instances,
@@ -172,7 +303,12 @@ function suspects(now) {
     ['holdup_demo::innocents::yields_thirty_times', 'demo', 42, 6.5e9, 1.7e8],
     ['orders::import::import_batch', 'orders', 7, 3.1e9, 9.2e8],
   ].map(([name, service, spans, busy, max]) => ({
-    function: name, service, spans, busy_ns: busy, max_busy_ns: max, last_seen_ms: now - 14_000,
+    function: name,
+    service,
+    spans,
+    busy_ns: busy,
+    max_busy_ns: max,
+    last_seen_ms: now - 14_000,
   }));
 }
 
@@ -183,11 +319,16 @@ export function answer(name, params, empty) {
   const wanted = params.getAll('service');
   const named = params.get('function');
   const limit = Number(params.get('limit') ?? 200);
-  const functions = empty ? [] : FUNCTIONS.filter(
-    (f) => (wanted.length === 0 || wanted.includes(f.service)) && (!named || f.name === named),
-  );
+  const functions = empty
+    ? []
+    : FUNCTIONS.filter(
+        (f) => (wanted.length === 0 || wanted.includes(f.service)) && (!named || f.name === named),
+      );
   const ranked = () =>
-    functions.map((f) => top(f, from, to, now)).filter(Boolean).sort((a, b) => b.blocked_ns - a.blocked_ns);
+    functions
+      .map((f) => top(f, from, to, now))
+      .filter(Boolean)
+      .sort((a, b) => b.blocked_ns - a.blocked_ns);
   const queries = {
     top: ranked,
     episodes: () => functions.flatMap((f) => episodes(f, from, to, now)),

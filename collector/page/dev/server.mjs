@@ -1,5 +1,5 @@
-// A stand-in for `holdup serve` while the page is worked on: serves dist/ under the same policy and answers
-// the API with made-up data. Never part of the product. See README.md.
+// A stand-in for `holdup serve` while the page is worked on: serves dist/ under the same policy and
+// answers the API with made-up data. Never part of the product. See README.md.
 //
 //   node dev/server.mjs [--port 4381] [--base /some/path/] [--empty]
 import { readFile } from 'node:fs/promises';
@@ -11,8 +11,13 @@ import { parseArgs } from 'node:util';
 import { answer, status } from './data.mjs';
 
 const DIST = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist');
-const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
-const POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+const TYPES = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+};
+const POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 export function startServer({ port = 0, base = '/', empty = false } = {}) {
   const server = createServer({ maxHeaderSize: 1 << 18 }, (request, response) => {
@@ -36,7 +41,8 @@ async function respond(url, response, { base, empty }) {
   const json = (code, body) => {
     response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   };
-  if (!url.pathname.startsWith(base)) return json(404, { error: { code: 'not_found', message: 'Not here.' } });
+  if (!url.pathname.startsWith(base))
+    return json(404, { error: { code: 'not_found', message: 'Not here.' } });
   const path = url.pathname.slice(base.length);
   if (path === 'api/v1/status') return json(200, status(empty));
   const query = path.match(/^api\/v1\/query\/(\w+)$/);
@@ -51,7 +57,8 @@ async function respond(url, response, { base, empty }) {
   const file = normalize(join(DIST, extname(path) ? path : 'index.html'));
   if (!file.startsWith(DIST)) return json(404, {});
   const body = await readFile(file).catch(() => null);
-  if (!body) return json(404, { error: { code: 'not_found', message: `There is no file ${path}.` } });
+  if (!body)
+    return json(404, { error: { code: 'not_found', message: `There is no file ${path}.` } });
   response.writeHead(200, {
     'content-type': TYPES[extname(file)] ?? 'text/plain',
     'content-security-policy': POLICY,
@@ -62,8 +69,16 @@ async function respond(url, response, { base, empty }) {
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   const { values } = parseArgs({
-    options: { port: { type: 'string', default: '4381' }, base: { type: 'string', default: '/' }, empty: { type: 'boolean' } },
+    options: {
+      port: { type: 'string', default: '4381' },
+      base: { type: 'string', default: '/' },
+      empty: { type: 'boolean' },
+    },
   });
-  const { url } = await startServer({ port: Number(values.port), base: values.base, empty: values.empty });
+  const { url } = await startServer({
+    port: Number(values.port),
+    base: values.base,
+    empty: values.empty,
+  });
   process.stdout.write(`${url}\n`);
 }

@@ -1,5 +1,5 @@
-// Bundles src/ into dist/. The output depends on the sources and the lock file only, so that a test can
-// rebuild it and compare byte for byte.
+// Bundles src/ into dist/. The output depends on the sources and the lock file only, so that a test
+// can rebuild it and compare byte for byte.
 import { build } from 'esbuild';
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

@@ -146,6 +146,8 @@ async function fetchJson(url: string, signal: AbortSignal): Promise<unknown> {
   if (response.ok && body !== null && typeof body === 'object') return body;
   const message = (body as { error?: { message?: unknown } } | null)?.error?.message;
   throw new ApiError(
-    typeof message === 'string' ? message : `The collector answered with status ${response.status}.`,
+    typeof message === 'string'
+      ? message
+      : `The collector answered with status ${response.status}.`,
   );
 }

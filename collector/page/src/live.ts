@@ -1,4 +1,5 @@
-// Queries that repeat. What is shown stays until something fresher is there, whatever the server does.
+// Queries that repeat. What is shown stays until something fresher is there, whatever the
+// server does.
 
 import { createContext } from 'preact';
 import { useContext, useEffect, useRef, useState } from 'preact/hooks';

@@ -38,7 +38,10 @@ export interface Cause {
 }
 
 const CAUSES: Record<string, Cause> = {
-  cpu: { label: 'CPU', meaning: 'The poll was computing. Move the work to spawn_blocking or a pool.' },
+  cpu: {
+    label: 'CPU',
+    meaning: 'The poll was computing. Move the work to spawn_blocking or a pool.',
+  },
   sleep: { label: 'sleep', meaning: 'The thread slept. Use tokio::time::sleep instead.' },
   lock: { label: 'lock', meaning: 'The thread waited for a lock that another thread held.' },
   disk: { label: 'disk', meaning: 'The thread waited for the disk.' },

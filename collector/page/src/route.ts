@@ -1,4 +1,5 @@
-// The whole state of the page lives in the URL's query, so that a link shows a colleague the same thing.
+// The whole state of the page lives in the URL's query, so that a link shows a colleague the
+// same thing.
 
 import { createContext } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';

@@ -26,8 +26,8 @@ export function addTrends(trends: readonly TrendPoint[][]): TrendPoint[] {
 }
 
 /**
- * The trend in a fixed number of bins. A point is spread over the bins that its step covers, so that
- * steps and bins of unlike width leave no false peaks.
+ * The trend in a fixed number of bins. A point is spread over the bins that its step covers, so
+ * that steps and bins of unlike width leave no false peaks.
  */
 export function binned(
   trend: readonly TrendPoint[],
@@ -62,13 +62,14 @@ const STEPS_NS = [
 
 /** Round marks of a scale from 0 that has to hold `max`; the last mark is its end. */
 export function durationTicks(max: number, marks: number): number[] {
-  const step =
-    STEPS_NS.find((s) => s * marks >= max) ?? Math.ceil(max / marks / 864e11) * 864e11;
+  const step = STEPS_NS.find((s) => s * marks >= max) ?? Math.ceil(max / marks / 864e11) * 864e11;
   const count = Math.max(1, Math.ceil(max / step));
   return Array.from({ length: count + 1 }, (_, i) => i * step);
 }
 
-const STEPS_MS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200]
+const STEPS_MS = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200,
+]
   .map((s) => s * 1000)
   .concat([86_400_000, 172_800_000]);
 

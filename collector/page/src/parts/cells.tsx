@@ -1,4 +1,5 @@
-// Small pieces that the tables share. Names come from outside: each is isolated from the text around it.
+// Small pieces that the tables share. Names come from outside: each is isolated from
+// the text around it.
 
 import { useEffect, useState } from 'preact/hooks';
 
@@ -78,9 +79,14 @@ export function CopiedId({ id, what }: { id: string; what: string }) {
   if (/^0*$/.test(id)) return <>{NOTHING}</>;
   // Browsers offer the clipboard to secure origins and to loopback only.
   if (!('clipboard' in navigator)) return <Name of={id} class="mono" />;
-  const copy = () => void navigator.clipboard.writeText(id).then(() => setCopied(true), () => {});
+  const copy = () =>
+    void navigator.clipboard.writeText(id).then(
+      () => setCopied(true),
+      () => {},
+    );
   return (
-    <button type="button" class="id" title={`${id}\nClick to copy`} aria-label={`Copy ${what} ${id}`} onClick={copy}>
+    <button type="button" class="id" title={`${id}\nClick to copy`} onClick={copy}>
+      <span class="sr-only">Copy the {what} </span>
       {copied ? 'copied' : id.slice(0, 8)}
     </button>
   );

@@ -30,9 +30,11 @@ export function BlockedChart({ trend, step, window, height, quiet }: ChartProps)
   const peak = Math.max(0, ...trend.map(([, ns]) => ns));
   const ticks = durationTicks(peak || 1e9, height > 120 ? 4 : 2);
   const top = ticks.at(-1) ?? 1;
-  const x = (ms: number) => LEFT + ((Math.min(Math.max(ms, from), to) - from) / (to - from)) * inner;
+  const x = (ms: number) =>
+    LEFT + ((Math.min(Math.max(ms, from), to) - from) / (to - from)) * inner;
   const y = (ns: number) => TOP + (1 - ns / top) * (height - TOP - BOTTOM);
-  const pointed = at === null ? undefined : trend.find(([start]) => at >= start && at < start + step);
+  const pointed =
+    at === null ? undefined : trend.find(([start]) => at >= start && at < start + step);
   const total = trend.reduce((sum, [, ns]) => sum + ns, 0);
   const follow = (event: PointerEvent) => {
     const left = (event.currentTarget as Element).getBoundingClientRect().left;
@@ -41,25 +43,40 @@ export function BlockedChart({ trend, step, window, height, quiet }: ChartProps)
   return (
     <div class="chart" ref={box}>
       <p class="chart-note" aria-hidden="true">
-        {pointed ? <Pointed point={pointed} step={step} /> : !quiet && `bars of ${stepInWords(step)}`}
+        {pointed ? (
+          <Pointed point={pointed} step={step} />
+        ) : (
+          !quiet && `bars of ${stepInWords(step)}`
+        )}
       </p>
       <svg
         width={width}
         height={height}
         role="img"
-        aria-label={`Blocked time by ${stepInWords(step)}: ${duration(total)} in all, at most ${duration(peak)}`}
+        aria-label={`${duration(total)} blocked in all, at most ${duration(peak)} by ${stepInWords(step)}`}
         onPointerMove={follow}
         onPointerLeave={() => setAt(null)}
       >
         {ticks.map((ns) => (
           <g key={ns}>
-            <line class={ns === 0 ? 'axis' : 'grid'} x1={LEFT} x2={width - RIGHT} y1={y(ns)} y2={y(ns)} />
+            <line
+              class={ns === 0 ? 'axis' : 'grid'}
+              x1={LEFT}
+              x2={width - RIGHT}
+              y1={y(ns)}
+              y2={y(ns)}
+            />
             <text class="tick" x={LEFT - 8} y={y(ns) + 4} text-anchor="end">
               {roundDuration(ns)}
             </text>
           </g>
         ))}
-        <TimeAxis window={window} x={x} y={height - 5} marks={Math.max(2, Math.floor(inner / 90))} />
+        <TimeAxis
+          window={window}
+          x={x}
+          y={height - 5}
+          marks={Math.max(2, Math.floor(inner / 90))}
+        />
         {trend.map((point) => {
           const [start, ns] = point;
           if (start + step <= from || start >= to || ns <= 0) return null;
@@ -67,7 +84,17 @@ export function BlockedChart({ trend, step, window, height, quiet }: ChartProps)
           const w = Math.max(1, x(start + step) - left - (step / (to - from)) * inner * 0.15);
           const className = point === pointed ? 'chart-bar on' : 'chart-bar';
           const up = Math.max(1, y(0) - y(ns));
-          return <rect key={start} class={className} x={left} y={y(0) - up} width={w} height={up} rx="1.5" />;
+          return (
+            <rect
+              key={start}
+              class={className}
+              x={left}
+              y={y(0) - up}
+              width={w}
+              height={up}
+              rx="1.5"
+            />
+          );
         })}
       </svg>
     </div>
@@ -104,14 +131,18 @@ function TimeAxis({ window, x, y, marks }: TimeAxisProps) {
 /** The time of a mark, as finely as marks of that distance need it. */
 function dayAndClock(at: number, step: number): string {
   const t = new Date(at);
-  const date = `${String(t.getMonth() + 1).padStart(2, '0')}-${String(t.getDate()).padStart(2, '0')}`;
+  const twoDigits = (n: number) => String(n).padStart(2, '0');
+  const date = `${twoDigits(t.getMonth() + 1)}-${twoDigits(t.getDate())}`;
   if (step >= DAY_MS) return date;
   const time = clock(at);
   if (step >= DAY_MS / 24) return time === '00:00:00' ? date : time.slice(0, 5);
   return step >= 60_000 ? time.slice(0, 5) : time;
 }
 
-const roundDuration = (ns: number) => duration(ns).replace(/\.0+ /, ' ').replace(/(\.\d*?)0+ /, '$1 ');
+const roundDuration = (ns: number) =>
+  duration(ns)
+    .replace(/\.0+ /, ' ')
+    .replace(/(\.\d*?)0+ /, '$1 ');
 
 function stepInWords(step: number): string {
   return duration(Math.round(step) * 1e6).replace(/\.0+ /, ' ');

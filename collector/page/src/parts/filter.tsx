@@ -54,7 +54,10 @@ export function FilterBar({ found, all, what }: FilterBarProps) {
       <ServiceSelect />
       <label class="order">
         <span class="sr-only">Order</span>
-        <select value={order} onChange={(event) => go({ ...route, sort: event.currentTarget.value })}>
+        <select
+          value={order}
+          onChange={(event) => go({ ...route, sort: event.currentTarget.value })}
+        >
           {ORDERS.map(([id, label]) => (
             <option key={id} value={id}>
               {label}
@@ -62,7 +65,9 @@ export function FilterBar({ found, all, what }: FilterBarProps) {
           ))}
         </select>
       </label>
-      <output class="found">{found === all ? plural(all, what) : `${found} of ${plural(all, what)}`}</output>
+      <output class="found">
+        {found === all ? plural(all, what) : `${found} of ${plural(all, what)}`}
+      </output>
     </form>
   );
 }
@@ -96,7 +101,8 @@ function useSlashKey() {
   const input = useRef<HTMLInputElement>(null);
   useEffect(() => {
     const focus = (event: KeyboardEvent) => {
-      const typing = event.target instanceof Element && event.target.closest('input, select, textarea');
+      const typing =
+        event.target instanceof Element && event.target.closest('input, select, textarea');
       if (event.key !== '/' || typing || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       input.current?.focus();

@@ -15,7 +15,8 @@ interface LinkProps {
 export function Link({ to, class: className, title, current, children }: LinkProps) {
   const { go } = useRouter();
   const follow = (event: MouseEvent) => {
-    if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)
+      return;
     event.preventDefault();
     go(to);
   };

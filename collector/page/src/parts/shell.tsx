@@ -77,7 +77,8 @@ export function Banner({ window }: { window: Window }) {
     <div class="banners" aria-live="polite">
       {lost && (
         <p class="banner banner-lost">
-          <b>Connection lost, retrying.</b> The collector does not answer; what is shown stays until it does.
+          <b>Connection lost, retrying.</b> The collector does not answer; what is shown stays until
+          it does.
         </p>
       )}
       {!lost &&
@@ -111,10 +112,15 @@ export function Footer({ status }: { status: Status | undefined }) {
           {name} fails: <bdi>{engine.message}</bdi>
         </span>
       )}
-      <span title="Spans that this collector took since it started">{plural(status.received_spans, 'span')} received</span>
+      <span title="Spans that this collector took since it started">
+        {plural(status.received_spans, 'span')} received
+      </span>
       <span title="Spans that are not Holdup's">{count(status.ignored_spans)} ignored</span>
       {dropped > 0 ? (
-        <span class="state bad" title="Their queues were full: the numbers on this page are too low">
+        <span
+          class="state bad"
+          title="Their queues were full: the numbers on this page are too low"
+        >
           {count(dropped)} dropped by services
         </span>
       ) : (

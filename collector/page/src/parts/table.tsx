@@ -12,8 +12,8 @@ export interface Column<R> {
   /** What the column means, for its header's tooltip. */
   hint?: string;
   numeric?: boolean;
-  /** The least width of the page that shows the column: from 720 px, or from 1120 px. */
-  from?: 'medium' | 'wide';
+  /** The least width of the page that shows the column: 720, 1000 or 1200 px. */
+  from?: 'medium' | 'large' | 'wide';
   sortBy?: (row: R) => SortKey;
   cell: (row: R) => ComponentChildren;
 }
@@ -104,7 +104,11 @@ function Head<R>({ column: c, sort, onSort }: HeadProps<R>) {
 function useKeptFocus() {
   const focused = document.activeElement;
   useLayoutEffect(() => {
-    if (focused instanceof HTMLElement && focused !== document.activeElement && focused.isConnected) {
+    if (
+      focused instanceof HTMLElement &&
+      focused !== document.activeElement &&
+      focused.isConnected
+    ) {
       focused.focus({ preventScroll: true });
     }
   });

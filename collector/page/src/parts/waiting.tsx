@@ -1,4 +1,4 @@
-/** Stands until the first answer comes; it appears late, so that a fast answer leaves no flicker. */
+/** Stands until the first answer comes; it appears late: a fast answer leaves no flicker. */
 export function Waiting({ title }: { title: string }) {
   return (
     <div class="waiting" aria-busy="true">

@@ -27,7 +27,10 @@ function useServicesOfWeek(): ServiceRow[] | undefined {
   useEffect(() => {
     const abort = new AbortController();
     // A failure is told by the banner, from the view's own query.
-    fetchRows({ name: 'services' }, window.to - WEEK_MS, window.to, abort.signal).then(setRows, () => {});
+    fetchRows({ name: 'services' }, window.to - WEEK_MS, window.to, abort.signal).then(
+      setRows,
+      () => {},
+    );
     return () => abort.abort();
   }, [window]);
   return rows;
@@ -44,7 +47,10 @@ function AllQuiet({ route, services }: { route: Route; services: ServiceRow[] })
             No slow poll of <Name of={route.service} class="strong" /> came in.
           </>
         ) : (
-          <>No poll held a runtime thread for longer than the threshold. Seen within a week: {plural(services.length, 'service')}.</>
+          <>
+            No poll held a runtime thread for longer than the threshold. Seen within a week:{' '}
+            {plural(services.length, 'service')}.
+          </>
         )}
       </p>
       <p class="actions">
@@ -76,7 +82,10 @@ function FirstSteps() {
       <h2>No service has sent a slow poll yet</h2>
       <p>Five lines connect a service that runs on tokio:</p>
       <ol class="steps">
-        <Step where="Cargo.toml, under [dependencies]" code={'holdup = { path = "../holdup/instrument" }'} />
+        <Step
+          where="Cargo.toml, under [dependencies]"
+          code={'holdup = { path = "../holdup/instrument" }'}
+        />
         <Step where="First line of main" code="let _guard = holdup::init();" />
         <Step where="Above an async function" code="#[holdup::detect_blocking]" />
         <Step
@@ -85,8 +94,8 @@ function FirstSteps() {
         />
       </ol>
       <p>
-        A function shows up here within seconds of a poll that held its thread for 10 ms or longer. To see one
-        at once: <code>cargo xtask demo</code>.
+        A function shows up here within seconds of a poll that held its thread for 10 ms or longer.
+        To see one at once: <code>cargo xtask demo</code>.
       </p>
     </div>
   );
@@ -96,9 +105,7 @@ function Step({ where, code }: { where: string; code: string }) {
   return (
     <li>
       <span class="where">{where}</span>
-      <pre tabIndex={0} aria-label={where}>
-        {code}
-      </pre>
+      <pre>{code}</pre>
     </li>
   );
 }

@@ -62,12 +62,16 @@ interface SectionProps<R> {
 function Section<R>({ id, title, live: { answer, stale }, none, children }: SectionProps<R>) {
   const rows = answer?.rows;
   return (
-    <section class={stale && rows ? 'card stale' : 'card'} aria-labelledby={id} aria-busy={stale}>
+    <section class={stale && rows ? 'card stale' : 'card'} aria-busy={stale}>
       <h2 id={id}>
         {title} {rows && rows.length > 0 && <Amount of={rows.length} />}
       </h2>
       {rows?.length === 0 && <p class="none">{none}</p>}
-      {answer && rows && rows.length > 0 && children(rows, answer.window.to)}
+      {answer && rows && rows.length > 0 && (
+        <div class="scroll" role="region" aria-labelledby={id} tabIndex={0}>
+          {children(rows, answer.window.to)}
+        </div>
+      )}
     </section>
   );
 }
@@ -109,8 +113,13 @@ function episodeColumns(now: number): Column<EpisodeRow>[] {
     { id: 'blocked', label: 'Blocked', numeric: true, cell: (r) => duration(r.blocked_ns) },
     { id: 'max', label: 'Max', numeric: true, from: 'medium', cell: (r) => duration(r.max_ns) },
     { id: 'cause', label: 'Cause', from: 'medium', cell: (r) => <CauseTag of={r.cause} /> },
-    { id: 'instance', label: 'Instance', from: 'wide', cell: (r) => <Name of={r.instance} class="mono" /> },
-    { id: 'version', label: 'Version', from: 'wide', cell: (r) => <Name of={r.version} /> },
+    {
+      id: 'instance',
+      label: 'Instance',
+      from: 'large',
+      cell: (r) => <Name of={r.instance} class="mono" />,
+    },
+    { id: 'version', label: 'Version', from: 'large', cell: (r) => <Name of={r.version} /> },
     {
       id: 'trace',
       label: 'Trace',
@@ -123,9 +132,13 @@ function episodeColumns(now: number): Column<EpisodeRow>[] {
 
 /** What was not measured is 0, and a column of nothing else is left out. */
 function pollColumns(rows: PollRow[], now: number): Column<PollRow>[] {
-  const measured = (id: 'cpu_ns' | 'runqueue_ns', label: string, hint: string): Column<PollRow>[] => {
+  const measured = (
+    id: 'cpu_ns' | 'runqueue_ns',
+    label: string,
+    hint: string,
+  ): Column<PollRow>[] => {
     if (!rows.some((r) => r[id])) return [];
-    return [{ id, label, hint, numeric: true, from: 'wide', cell: (r) => duration(r[id]) }];
+    return [{ id, label, hint, numeric: true, from: 'large', cell: (r) => duration(r[id]) }];
   };
   return [
     { id: 'started', label: 'Started', cell: (r) => <Moment ms={r.start_ms} now={now} /> },
@@ -141,8 +154,18 @@ function pollColumns(rows: PollRow[], now: number): Column<PollRow>[] {
     ...measured('runqueue_ns', 'Run queue', 'Of it ready, without a CPU'),
     { id: 'cause', label: 'Cause', from: 'medium', cell: (r) => <CauseTag of={r.cause} /> },
     { id: 'thread', label: 'Thread', from: 'medium', cell: (r) => <Thread row={r} /> },
-    { id: 'instance', label: 'Instance', from: 'wide', cell: (r) => <Name of={r.instance} class="mono" /> },
-    { id: 'trace', label: 'Trace', from: 'medium', cell: (r) => <CopiedId id={r.trace_id} what="trace id" /> },
+    {
+      id: 'instance',
+      label: 'Instance',
+      from: 'large',
+      cell: (r) => <Name of={r.instance} class="mono" />,
+    },
+    {
+      id: 'trace',
+      label: 'Trace',
+      from: 'medium',
+      cell: (r) => <CopiedId id={r.trace_id} what="trace id" />,
+    },
   ];
 }
 
@@ -157,5 +180,7 @@ function PollDuration({ row }: { row: PollRow }) {
 
 function Thread({ row }: { row: PollRow }) {
   const worker = row.worker !== null && row.worker >= 0 ? ` #${row.worker}` : '';
-  return <Name of={row.thread_name ? `${row.thread_name}${worker}` : worker || NOTHING} class="mono" />;
+  return (
+    <Name of={row.thread_name ? `${row.thread_name}${worker}` : worker || NOTHING} class="mono" />
+  );
 }

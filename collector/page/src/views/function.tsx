@@ -93,9 +93,21 @@ function Cost({ rows, window, total }: CostProps) {
     <section class="card" aria-label="Cost">
       <Facts
         facts={[
-          { label: 'Blocked', value: duration(blocked), hint: 'Time that its slow polls held a runtime thread' },
-          { label: 'Share', value: total ? share(blocked, total) : NOTHING, hint: 'Part of all blocked time' },
-          { label: 'Calls', value: count(sum((r) => r.calls)), hint: 'Polls at or over the threshold' },
+          {
+            label: 'Blocked',
+            value: duration(blocked),
+            hint: 'Time that its slow polls held a runtime thread',
+          },
+          {
+            label: 'Share',
+            value: total ? share(blocked, total) : NOTHING,
+            hint: 'Part of all blocked time',
+          },
+          {
+            label: 'Calls',
+            value: count(sum((r) => r.calls)),
+            hint: 'Polls at or over the threshold',
+          },
           { label: 'Max', value: duration(Math.max(...rows.map((r) => r.max_ns))) },
           { label: 'p50', value: duration(only?.p50_ns) },
           { label: 'p99', value: duration(only?.p99_ns) },

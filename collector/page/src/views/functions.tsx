@@ -2,7 +2,7 @@
 
 import { useMemo } from 'preact/hooks';
 
-import type { TopRow, TrendPoint } from '../api';
+import type { TopRow } from '../api';
 import { count, duration, plural, share } from '../format';
 import { useQuery } from '../live';
 import type { Window } from '../live';
@@ -36,7 +36,9 @@ export function FunctionsView() {
       <h1 class="sr-only" tabIndex={-1}>
         Functions by blocked time
       </h1>
-      {answer.rows.length > 0 && <Overview rows={answer.rows} window={answer.window} route={route} />}
+      {answer.rows.length > 0 && (
+        <Overview rows={answer.rows} window={answer.window} route={route} />
+      )}
       {filters && <FilterBar found={shown.length} all={answer.rows.length} what="function" />}
       {answer.rows.length === 0 && <NothingBlocked />}
       {answer.rows.length > 0 && shown.length === 0 && <NothingMatches what="function" />}
@@ -44,7 +46,9 @@ export function FunctionsView() {
         <List shown={shown} all={answer.rows} window={answer.window} route={route} go={go} />
       )}
       {answer.rows.length === LIMIT && (
-        <p class="note">The {LIMIT} functions with the most blocked time. A service or a shorter range narrows it.</p>
+        <p class="note">
+          The {LIMIT} functions with the most blocked time. A service or a shorter range narrows it.
+        </p>
       )}
     </div>
   );
@@ -66,8 +70,16 @@ function Overview({ rows, window, route }: OverviewProps) {
     <section class="overview" aria-label={`The last ${range}`}>
       <Facts
         facts={[
-          { label: 'Blocked', value: duration(blocked), hint: 'Time that slow polls held runtime threads' },
-          { label: 'Slow polls', value: count(sum((r) => r.calls)), hint: 'Polls at or over the threshold' },
+          {
+            label: 'Blocked',
+            value: duration(blocked),
+            hint: 'Time that slow polls held runtime threads',
+          },
+          {
+            label: 'Slow polls',
+            value: count(sum((r) => r.calls)),
+            hint: 'Polls at or over the threshold',
+          },
           { label: 'Functions', value: count(rows.length) },
           {
             label: 'Blocked now',
@@ -118,19 +130,6 @@ function toFunction(route: Route, row: TopRow): Route {
 }
 
 function columnsOf(all: TopRow[], window: Window, route: Route): Column<TopRow>[] {
-  const total = all.reduce((sum, r) => sum + r.blocked_ns, 0);
-  const most = all.reduce((max, r) => Math.max(max, r.blocked_ns), 0);
-  const trends: TrendPoint[][] = all.map((r) => r.trend);
-  const step = stepOf(trends, window.from, window.to);
-  const now = window.to;
-  const time = (id: 'max_ns' | 'p50_ns' | 'p99_ns', label: string, hint: string) => ({
-    id,
-    label,
-    hint,
-    numeric: true,
-    sortBy: (r: TopRow) => r[id],
-    cell: (r: TopRow) => duration(r[id]),
-  });
   return [
     {
       id: 'function',
@@ -138,7 +137,36 @@ function columnsOf(all: TopRow[], window: Window, route: Route): Column<TopRow>[
       sortBy: (r) => r.function,
       cell: (r) => <FunctionCell row={r} route={route} />,
     },
-    { id: 'service', label: 'Service', from: 'medium', sortBy: (r) => r.service, cell: (r) => <Name of={r.service} /> },
+    {
+      id: 'service',
+      label: 'Service',
+      from: 'medium',
+      sortBy: (r) => r.service,
+      cell: (r) => <Name of={r.service} />,
+    },
+    ...costColumns(all),
+    {
+      id: 'cause',
+      label: 'Cause',
+      from: 'medium',
+      sortBy: (r) => r.cause,
+      cell: (r) => <CauseTag of={r.cause} />,
+    },
+    trendColumn(all, window),
+    { ...seenColumn('first_seen_ms', 'First seen', window.to), from: 'wide' },
+    { ...seenColumn('last_seen_ms', 'Last seen', window.to), from: 'large' },
+  ];
+}
+
+function costColumns(all: TopRow[]): Column<TopRow>[] {
+  const total = all.reduce((sum, r) => sum + r.blocked_ns, 0);
+  const most = all.reduce((max, r) => Math.max(max, r.blocked_ns), 0);
+  const time = (id: 'max_ns' | 'p50_ns' | 'p99_ns', label: string, hint: string) => ({
+    ...{ id, label, hint, numeric: true },
+    sortBy: (r: TopRow) => r[id],
+    cell: (r: TopRow) => duration(r[id]),
+  });
+  return [
     {
       id: 'blocked_ns',
       label: 'Blocked',
@@ -167,34 +195,33 @@ function columnsOf(all: TopRow[], window: Window, route: Route): Column<TopRow>[
     },
     time('max_ns', 'Max', 'The longest poll'),
     { ...time('p50_ns', 'p50', 'Median of the polls over the threshold'), from: 'wide' },
-    { ...time('p99_ns', 'p99', '99th percentile of the polls over the threshold'), from: 'medium' },
-    { id: 'cause', label: 'Cause', from: 'medium', sortBy: (r) => r.cause, cell: (r) => <CauseTag of={r.cause} /> },
-    {
-      id: 'trend',
-      label: 'Trend',
-      hint: 'Blocked time over the range, each function to its own scale; sorts by the latest',
-      from: 'medium',
-      numeric: true,
-      sortBy: (r) => r.trend.at(-1)?.[1] ?? 0,
-      cell: (r) => <Sparkline trend={r.trend} step={step} from={window.from} to={window.to} />,
-    },
-    {
-      id: 'first_seen_ms',
-      label: 'First seen',
-      numeric: true,
-      from: 'wide',
-      sortBy: (r) => r.first_seen_ms,
-      cell: (r) => <Ago ms={r.first_seen_ms} now={now} />,
-    },
-    {
-      id: 'last_seen_ms',
-      label: 'Last seen',
-      numeric: true,
-      from: 'medium',
-      sortBy: (r) => r.last_seen_ms,
-      cell: (r) => <Ago ms={r.last_seen_ms} now={now} />,
-    },
+    { ...time('p99_ns', 'p99', '99th percentile of the polls over the threshold'), from: 'large' },
   ];
+}
+
+function trendColumn(all: TopRow[], { from, to }: Window): Column<TopRow> {
+  const step = stepOf(
+    all.map((r) => r.trend),
+    from,
+    to,
+  );
+  return {
+    id: 'trend',
+    label: 'Trend',
+    hint: 'Blocked time over the range, each function to its own scale; sorts by the latest step',
+    from: 'large',
+    numeric: true,
+    sortBy: (r) => r.trend.findLast(([at]) => at + 2 * step > to)?.[1] ?? 0,
+    cell: (r) => <Sparkline trend={r.trend} step={step} from={from} to={to} />,
+  };
+}
+
+function seenColumn(id: 'first_seen_ms' | 'last_seen_ms', label: string, now: number) {
+  return {
+    ...{ id, label, numeric: true },
+    sortBy: (r: TopRow) => r[id],
+    cell: (r: TopRow) => <Ago ms={r[id]} now={now} />,
+  };
 }
 
 function FunctionCell({ row, route }: { row: TopRow; route: Route }) {
@@ -205,7 +232,8 @@ function FunctionCell({ row, route }: { row: TopRow; route: Route }) {
       </Link>
       <BlockedNow polls={row.stalled} />
       <p class="narrow-facts">
-        <Name of={row.service} /> <CauseTag of={row.cause} /> <span>{plural(row.calls, 'call')}</span>
+        <Name of={row.service} /> <CauseTag of={row.cause} />{' '}
+        <span>{plural(row.calls, 'call')}</span>
       </p>
     </div>
   );

@@ -59,7 +59,13 @@ function columnsOf(most: number, now: number, route: Route): Column<ServiceRow>[
       sortBy: (r) => r.blocked_ns,
       cell: (r) => (r.polls > 0 ? <BarredDuration ns={r.blocked_ns} of={most} /> : duration(0)),
     },
-    { id: 'polls', label: 'Slow polls', numeric: true, sortBy: (r) => r.polls, cell: (r) => count(r.polls) },
+    {
+      id: 'polls',
+      label: 'Slow polls',
+      numeric: true,
+      sortBy: (r) => r.polls,
+      cell: (r) => count(r.polls),
+    },
     {
       id: 'instances',
       label: 'Instances',

@@ -16,9 +16,9 @@ export function SuspectsView() {
     <section class={stale ? 'card stale' : 'card'} aria-busy={stale}>
       <h1 tabIndex={-1}>Suspects</h1>
       <p class="lead">
-        A suspect is not a culprit: its <code>busy_ns</code> is a sum over all polls of a span, so many short
-        polls with yields in between look just like one that blocks. <code>#[holdup::detect_blocking]</code>{' '}
-        on the function tells them apart.
+        A suspect is not a culprit: its <code>busy_ns</code> is a sum over all polls of a span, so
+        many short polls with yields in between look just like one that blocks.{' '}
+        <code>#[holdup::detect_blocking]</code> on the function tells them apart.
       </p>
       {answer.rows.length === 0 && (
         <p class="none">No span of tracing-opentelemetry was busy for long in this range.</p>
@@ -52,8 +52,21 @@ function columnsOf(now: number): Column<SuspectRow>[] {
         </div>
       ),
     },
-    { id: 'service', label: 'Service', from: 'medium', sortBy: (r) => r.service, cell: (r) => <Name of={r.service} /> },
-    { id: 'spans', label: 'Spans', numeric: true, from: 'medium', sortBy: (r) => r.spans, cell: (r) => count(r.spans) },
+    {
+      id: 'service',
+      label: 'Service',
+      from: 'medium',
+      sortBy: (r) => r.service,
+      cell: (r) => <Name of={r.service} />,
+    },
+    {
+      id: 'spans',
+      label: 'Spans',
+      numeric: true,
+      from: 'medium',
+      sortBy: (r) => r.spans,
+      cell: (r) => count(r.spans),
+    },
     {
       id: 'busy_ns',
       label: 'Busy',

@@ -1,0 +1,198 @@
+// What a user does. Runs against any collector: see test/browser.mjs.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { expected, functionsShown, openBrowser, openPage, waitForFunctions } from './browser.mjs';
+
+let browser;
+let home;
+let close;
+
+before(async () => ({ browser, home, close } = await openBrowser()));
+after(() => close?.());
+
+/** Runs a journey in a page of its own, which must leave no error behind. */
+async function journey(run, options) {
+  const { page, faults } = await openPage(browser, home, options);
+  await run(page);
+  assert.deepEqual(faults, []);
+  await page.close();
+}
+
+const parameter = (page, name) => new URL(page.url()).searchParams.get(name);
+const shortName = (full) => full.split('::').at(-1);
+
+async function clickFunction(page, name) {
+  const link = await page.waitForFunction(
+    (wanted) => [...document.querySelectorAll('a.function-link')].find((a) => a.title === wanted),
+    {},
+    name,
+  );
+  await link.click();
+  await page.waitForFunction((short) => document.title.startsWith(short), {}, shortName(name));
+}
+
+test('the list names every culprit and no innocent', () =>
+  journey(async (page) => {
+    assert.ok(expected.culprits.length > 0, 'EXPECT_CULPRITS names the functions that block');
+    const response = await page.goto(home);
+    assert.match(response.headers()['content-security-policy'] ?? '', /default-src 'self'/);
+    await waitForFunctions(page, expected.culprits);
+    const shown = await functionsShown(page);
+    assert.deepEqual(
+      shown.filter((name) => expected.innocents.includes(name)),
+      [],
+    );
+  }));
+
+test('a culprit leads to its episodes and polls, and back leads to the list as it was', () =>
+  journey(async (page) => {
+    const [culprit] = expected.culprits;
+    await page.goto(`${home}?sort=function`);
+    await waitForFunctions(page, [culprit]);
+    await clickFunction(page, culprit);
+    await page.waitForSelector('.episodes tbody tr');
+    await page.waitForSelector('.polls tbody tr');
+    assert.equal(parameter(page, 'function'), culprit);
+    assert.equal(await page.$eval('h1', (h) => h.title), culprit);
+    assert.equal(await page.evaluate(() => document.activeElement?.tagName), 'H1');
+    await page.waitForSelector('.chart .chart-bar');
+    await page.goBack();
+    await waitForFunctions(page, [culprit]);
+    assert.equal(parameter(page, 'sort'), 'function');
+    const shown = await functionsShown(page);
+    assert.deepEqual(
+      shown,
+      shown.toSorted((a, b) => (a < b ? -1 : Number(a > b))),
+    );
+    await page.goForward();
+    await page.waitForSelector('.episodes tbody tr');
+  }));
+
+test('filter and order work from the keyboard, and a reload restores them', () =>
+  journey(async (page) => {
+    const [culprit] = expected.culprits;
+    await page.goto(home);
+    await waitForFunctions(page, [culprit]);
+    await page.keyboard.press('/');
+    await page.keyboard.type(shortName(culprit));
+    await page.waitForFunction(
+      (name) =>
+        [...document.querySelectorAll('a.function-link')].every((a) => a.title.includes(name)),
+      {},
+      shortName(culprit),
+    );
+    assert.equal(parameter(page, 'q'), shortName(culprit));
+    await page.keyboard.press('Escape');
+    await page.waitForFunction(() => !location.search.includes('q='));
+
+    await tabTo(page, 'th.c-calls button');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('th.c-calls[aria-sort=descending]');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('th.c-calls[aria-sort=ascending]');
+    const calls = () =>
+      page.$$eval('td.c-calls', (cells) =>
+        cells.map((c) => Number(c.textContent.replaceAll(',', ''))),
+      );
+    const shown = await calls();
+    assert.deepEqual(
+      shown,
+      shown.toSorted((a, b) => a - b),
+    );
+
+    await page.reload();
+    await page.waitForSelector('th.c-calls[aria-sort=ascending]');
+    await waitForFunctions(page, [culprit]);
+  }));
+
+async function tabTo(page, selector) {
+  for (let i = 0; i < 60; i += 1) {
+    if (await page.evaluate((s) => document.activeElement?.matches(s), selector)) return;
+    await page.keyboard.press('Tab');
+  }
+  assert.fail(`the keyboard does not reach ${selector}`);
+}
+
+test('arrow keys walk the rows, and Enter opens one', () =>
+  journey(async (page) => {
+    await page.goto(home);
+    await waitForFunctions(page, expected.culprits);
+    // Paused, so that no fresh answer changes the order in between.
+    await page.click('button.pause');
+    await page.waitForSelector('button.paused');
+    await waitForFunctions(page, expected.culprits);
+    const [first, second] = await functionsShown(page);
+    await page.focus('.functions tbody a.function-link');
+    assert.ok(second, `more than ${first} is listed`);
+    await page.keyboard.press('ArrowDown');
+    assert.equal(await page.evaluate(() => document.activeElement?.title), second);
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => location.search.includes('view=function'));
+    assert.equal(parameter(page, 'function'), second);
+  }));
+
+test('range, service and pause are in the URL and come back with it', () =>
+  journey(async (page) => {
+    await page.goto(home);
+    await waitForFunctions(page, expected.culprits);
+    await clickText(page, '.ranges a', '1 h');
+    await page.waitForFunction(() => location.search.includes('range=1h'));
+    const service = await page.$eval('.functions td.c-service', (cell) => cell.textContent);
+    await page.waitForFunction(
+      (name) =>
+        [...document.querySelectorAll('select[name=service] option')].some((o) => o.value === name),
+      {},
+      service,
+    );
+    await page.select('select[name=service]', service);
+    await page.click('button.pause');
+    await page.waitForSelector('button.paused');
+    assert.equal(parameter(page, 'service'), service);
+    assert.match(parameter(page, 'to'), /^\d{13}$/);
+    await page.reload();
+    await page.waitForSelector('button.paused');
+    await waitForFunctions(page);
+    assert.equal(await page.$eval('select[name=service]', (s) => s.value), service);
+    assert.equal(await page.$eval('.ranges [aria-current]', (a) => a.textContent), '1 h');
+    const services = await page.$$eval('.functions td.c-service', (cells) =>
+      cells.map((c) => c.textContent),
+    );
+    assert.deepEqual([...new Set(services)], [service]);
+    await page.click('button.pause');
+    await page.waitForSelector('button.pause:not(.paused)');
+    assert.equal(parameter(page, 'to'), null);
+  }));
+
+async function clickText(page, selector, text) {
+  for (const element of await page.$$(selector)) {
+    if ((await element.evaluate((e) => e.textContent)) === text) return element.click();
+  }
+  return assert.fail(`there is no ${selector} "${text}"`);
+}
+
+test('services lead to their functions, and suspects say why they are none', () =>
+  journey(async (page) => {
+    await page.goto(home);
+    await waitForFunctions(page);
+    await clickText(page, '.tabs a', 'Services');
+    const link = await page.waitForSelector('.services tbody a');
+    const service = await link.evaluate((a) => a.textContent);
+    await link.click();
+    await waitForFunctions(page);
+    assert.equal(parameter(page, 'service'), service);
+    await clickText(page, '.tabs a', 'Suspects');
+    await page.waitForFunction(() => document.body.textContent.includes('sum over all polls'));
+  }));
+
+test('the page asks again by itself, and the footer tells the state', () =>
+  journey(async (page) => {
+    await page.goto(home);
+    await waitForFunctions(page);
+    await page.waitForResponse((r) => r.url().includes('/query/top') && r.ok(), {
+      timeout: 15_000,
+    });
+    await page.waitForFunction(() =>
+      /ClickHouse.* ok/.test(document.querySelector('footer').textContent),
+    );
+  }));

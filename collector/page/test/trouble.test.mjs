@@ -1,0 +1,226 @@
+// What a user does not wish for: lost connections, errors, hostile names, an empty
+// database, narrow pages.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+
+import { startServer } from '../dev/server.mjs';
+import { expected, functionsShown, openBrowser, openPage, waitForFunctions } from './browser.mjs';
+
+let browser;
+let home;
+let close;
+
+before(async () => ({ browser, home, close } = await openBrowser()));
+after(() => close?.());
+
+/** Answers some requests in the collector's place. `answer` returns undefined for the others. */
+async function intercept(page, answer) {
+  await page.setRequestInterception(true);
+  page.on('request', (request) => {
+    const body = answer(new URL(request.url()));
+    if (!body) return void request.continue();
+    const { status = 200, ...rest } = body;
+    return void request.respond({
+      status,
+      contentType: 'application/json',
+      body: JSON.stringify(rest),
+    });
+  });
+}
+
+const textOf = (page, selector) => page.$eval(selector, (e) => e.textContent);
+
+test('a lost connection is told, keeps what is shown, and is forgotten once back', async () => {
+  const { page } = await openPage(browser, home);
+  await page.goto(home);
+  await waitForFunctions(page, expected.culprits);
+  await page.setOfflineMode(true);
+  await page.waitForSelector('.banner-lost');
+  assert.match(await textOf(page, '.banner-lost'), /Connection lost, retrying/);
+  const kept = await functionsShown(page);
+  assert.deepEqual(
+    expected.culprits.filter((name) => !kept.includes(name)),
+    [],
+  );
+  await page.setOfflineMode(false);
+  await page.waitForSelector('.banner-lost', { hidden: true });
+  await page.close();
+});
+
+test('an error of the API is shown in its own words, over the old data', async () => {
+  const { page } = await openPage(browser, home);
+  let failing = false;
+  const message = 'ClickHouse does not answer at <b>8123</b>: start it.';
+  await intercept(page, ({ pathname }) =>
+    failing && pathname.includes('/query/')
+      ? { status: 503, error: { code: 'unavailable', message } }
+      : undefined,
+  );
+  await page.goto(home);
+  await waitForFunctions(page);
+  failing = true;
+  await page.waitForSelector('.banner-error');
+  assert.ok((await textOf(page, '.banner-error')).includes(message));
+  assert.equal((await page.$$('.banner-error')).length, 1, 'the same message is told once');
+  assert.ok((await functionsShown(page)).length > 0);
+  failing = false;
+  await page.waitForSelector('.banner-error', { hidden: true });
+  await page.close();
+});
+
+test('hostile names are harmless and leave the layout whole', async () => {
+  const names = [
+    '<script>alert(1)</script>::<img src=x onerror=alert(2)>',
+    'shop::\u202Ertl\u202E::\u05D0\u05D1\u05D2',
+    `shop::${'x'.repeat(10_000)}`,
+    'a&b"c\'d::{{e}}::`${f}`',
+    '',
+  ];
+  const now = Date.now();
+  const row = (name, i) => ({
+    function: name,
+    service: `${name}-service`,
+    file: name,
+    line: 1,
+    blocked_ns: 1e9 - i,
+    calls: 1,
+    max_ns: 1e9,
+    p50_ns: 1e9,
+    p99_ns: 1e9,
+    cause: name,
+    blame_function: `blamed::${name}`,
+    blame_crate: name,
+    instances: 1,
+    trend: [[now - 60_000, 1e9]],
+    first_seen_ms: now,
+    last_seen_ms: now,
+    stalled: 3,
+  });
+  for (const width of [1280, 800, 360]) {
+    const { page, faults } = await openPage(browser, home, { width });
+    await intercept(page, ({ pathname, searchParams }) => {
+      if (!pathname.endsWith('/query/top')) return undefined;
+      const one = searchParams.get('function');
+      return { data: names.filter((n) => !one || n === one).map(row) };
+    });
+    await page.goto(home);
+    await waitForFunctions(page);
+    assert.deepEqual(await functionsShown(page), names);
+    await assertNoOverflow(page, `list at ${width}`);
+    const heights = await page.$$eval('.functions tbody tr', (rows) =>
+      rows.map((r) => r.offsetHeight),
+    );
+    assert.ok(Math.max(...heights) < 160, `rows of ${heights} px`);
+    for (const name of names.slice(0, 4)) {
+      await page.goto(`${home}?${new URLSearchParams({ view: 'function', function: name })}`);
+      await page.waitForSelector('.facts');
+      await assertNoOverflow(page, `${name.slice(0, 20)} at ${width}`);
+    }
+    assert.deepEqual(faults, []);
+    await page.close();
+  }
+});
+
+async function assertNoOverflow(page, where) {
+  const [content, view] = await page.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    return [scrollWidth, clientWidth];
+  });
+  assert.ok(content <= view, `${where}: ${content} px wide in ${view}`);
+}
+
+test('an empty database says what to do next', async () => {
+  const { page, faults } = await openPage(browser, home);
+  await intercept(page, ({ pathname }) =>
+    pathname.includes('/query/') ? { data: [] } : undefined,
+  );
+  await page.goto(home);
+  await page.waitForSelector('.steps');
+  const steps = await textOf(page, '.steps');
+  for (const line of [
+    'holdup = {',
+    'let _guard = holdup::init();',
+    '#[holdup::detect_blocking]',
+    'OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318',
+  ]) {
+    assert.ok(steps.includes(line), line);
+  }
+  assert.deepEqual(faults, []);
+  await page.close();
+});
+
+test('spans that services dropped are a visible warning', async () => {
+  const { page } = await openPage(browser, home);
+  await intercept(page, ({ pathname }) =>
+    pathname.endsWith('/status')
+      ? {
+          version: '1.2.3',
+          clickhouse: { ok: false, embedded: false, version: '', message: 'wrong password' },
+          received_spans: 5,
+          ignored_spans: 2,
+          dropped_by_services: 1234,
+        }
+      : undefined,
+  );
+  await page.goto(home);
+  await page.waitForFunction(() =>
+    document.querySelector('footer').textContent.includes('1,234 dropped'),
+  );
+  assert.ok((await textOf(page, 'footer')).includes('wrong password'));
+  await page.close();
+});
+
+test('the page works under a base path', async () => {
+  const server = await startServer({ base: '/tools/holdup/' });
+  const { page, faults } = await openPage(browser, server.url);
+  await page.goto(server.url);
+  await waitForFunctions(page);
+  await page.click('a.function-link');
+  await page.waitForSelector('.episodes tbody tr');
+  assert.ok(new URL(page.url()).pathname === '/tools/holdup/');
+  await page.reload();
+  await page.waitForSelector('.episodes tbody tr');
+  assert.deepEqual(faults, []);
+  await page.close();
+  await server.stop();
+});
+
+test('axe finds nothing serious, light and dark, wide and narrow', async () => {
+  const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  const [culprit] = expected.culprits;
+  const views = [
+    '',
+    '?view=services',
+    '?view=suspects',
+    '?q=nothing-is-called-so',
+    `?${new URLSearchParams({ view: 'function', function: culprit })}`,
+  ];
+  for (const [scheme, width] of [
+    ['light', 1280],
+    ['dark', 1280],
+    ['light', 360],
+  ]) {
+    const { page } = await openPage(browser, home, { scheme, width });
+    for (const view of views) {
+      await page.goto(home + view, { waitUntil: 'networkidle2' });
+      await page.waitForSelector('main h1');
+      await page.waitForFunction(() => !document.querySelector('.waiting'));
+      await assertNoOverflow(page, `${view} at ${width}`);
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => window.axe.run(document));
+      const grave = violations
+        .filter((v) => ['serious', 'critical'].includes(v.impact))
+        .map(
+          (v) =>
+            `${v.id}: ${v.nodes
+              .map((n) => n.html)
+              .slice(0, 3)
+              .join(' | ')}`,
+        );
+      assert.deepEqual(grave, [], `${view || 'home'}, ${scheme}, ${width} px`);
+    }
+    await page.close();
+  }
+});
