@@ -12,6 +12,7 @@ mod test;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use interrupt::Interrupted;
 
@@ -66,8 +67,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default();
-    let first = if first.is_empty() { "error: no command" } else { first };
+    let first = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "error: demo or test?",
+        _ => text.lines().next().unwrap_or_default(),
+    };
     let _ = writeln!(io::stderr(), "{first}; see cargo xtask --help");
     ExitCode::from(USAGE)
 }

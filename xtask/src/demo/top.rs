@@ -19,12 +19,6 @@ pub(crate) struct Row {
     pub(crate) blocked_ns: u64,
 }
 
-/// The answer is ClickHouse's JSON format.
-#[derive(Deserialize)]
-struct Answer {
-    data: Vec<Row>,
-}
-
 /// Asks the page's API through the command that a user has.
 #[derive(Debug)]
 pub(crate) struct Top {
@@ -39,9 +33,8 @@ impl Top {
 
     pub(crate) fn rows(&self) -> anyhow::Result<Vec<Row>> {
         let text = self.ask("json")?;
-        let answer: Answer = serde_json::from_str(&text)
-            .with_context(|| format!("`holdup query top --output json` gave {text}"))?;
-        Ok(answer.data)
+        serde_json::from_str(&text)
+            .with_context(|| format!("`holdup query top --output json` gave {text}"))
     }
 
     pub(crate) fn table(&self) -> anyhow::Result<String> {

@@ -1,5 +1,7 @@
 //! What the steps need besides Rust: installed when that is possible, else named with the command.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -53,14 +55,28 @@ pub(crate) fn npm() -> anyhow::Result<()> {
     bail!("npm is missing: install Node.js 20 or later (`apt-get install npm` on Debian)")
 }
 
-/// A browser for the page's tests.
-pub(crate) fn chromium(interrupt: &Interrupt) -> anyhow::Result<()> {
-    for name in CHROMIUM {
-        if process::works(Command::new(name).arg("--version"))? {
-            return Ok(());
-        }
+/// The path of a browser for the page's tests.
+pub(crate) fn chromium(interrupt: &Interrupt) -> anyhow::Result<PathBuf> {
+    if let Some(present) = on_path(&CHROMIUM) {
+        return Ok(present);
     }
-    apt("chromium", interrupt)
+    apt("chromium", interrupt)?;
+    on_path(&CHROMIUM).context("chromium is installed, but not on the PATH")
+}
+
+/// The first of these programs that is on the PATH.
+fn on_path(names: &[&str]) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    let mut programs = names.iter().flat_map(|name| folders.iter().map(move |f| f.join(name)));
+    programs.find(|program| program.is_file())
+}
+
+/// The PATH on which `python3` has the packages that the tests import.
+pub(crate) fn python_path() -> anyhow::Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let venv = made("python-venv")?.join("bin");
+    Ok(env::join_paths(std::iter::once(venv).chain(env::split_paths(&path)))?)
 }
 
 /// A virtual environment with the packages that the tests import.
@@ -107,4 +123,16 @@ fn apt(package: &str, interrupt: &Interrupt) -> anyhow::Result<()> {
     };
     apt(&["update"])?;
     apt(&["install", "--yes", "--no-install-recommends", package])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_in_order_of_preference() {
+        let shell = on_path(&["no-such-program-of-holdup", "sh"]).unwrap();
+        assert!(shell.is_absolute() && shell.ends_with("sh"), "{}", shell.display());
+        assert_eq!(on_path(&["no-such-program-of-holdup"]), None);
+    }
 }

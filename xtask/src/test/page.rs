@@ -29,12 +29,13 @@ pub(crate) fn run(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> 
             differing.join(", ")
         );
     }
-    process::run(npm(&page).args(["run", "test:unit"]), interrupt)
+    let browser = need::chromium(interrupt)?;
+    process::run(npm(&page).arg("test").env("CHROMIUM", browser), interrupt)
 }
 
 fn npm(page: &Path) -> Command {
     let mut npm = command("npm");
-    npm.arg("--silent").current_dir(page);
+    npm.arg("--loglevel=error").current_dir(page);
     npm
 }
 

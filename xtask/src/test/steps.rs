@@ -69,8 +69,8 @@ fn tools(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
 fn test(filter: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     // Every target but the examples in documentation, which the next step runs.
     let mut test = cargo();
-    test.args(["test", "--workspace", "--lib", "--bins", "--tests"]);
-    test.args(filter);
+    test.args(["test", "--workspace", "--lib", "--bins", "--tests"]).args(filter);
+    test.env("PATH", need::python_path()?).env("CHROMIUM", need::chromium(interrupt)?);
     process::run(&mut test, interrupt)
 }
 
