@@ -1,0 +1,11 @@
+-- The episodes that the fold must agree with when the collector starts.
+SELECT
+    episode_id,
+    service,
+    environment,
+    service_version,
+    instance,
+    function,
+    toUnixTimestamp64Nano(started) AS start_ns
+FROM episodes FINAL
+WHERE ended >= fromUnixTimestamp64Nano({horizon_ns:Int64}, 'UTC')

@@ -1,0 +1,33 @@
+-- The polls that episodes are made of again when the collector starts: of each function and instance,
+-- those since its oldest episode that is still remembered, or since the horizon where it has none.
+SELECT
+    toUnixTimestamp64Nano(polls.start) AS start_ns,
+    polls.duration_ns AS duration_ns,
+    polls.self_ns AS self_ns,
+    polls.service AS service,
+    polls.environment AS environment,
+    polls.service_version AS service_version,
+    polls.instance AS instance,
+    polls.function AS function,
+    polls.cause AS cause,
+    polls.blame_function AS blame_function,
+    polls.blame_crate AS blame_crate,
+    polls.stack_id AS stack_id,
+    polls.victims AS victims,
+    polls.stall AS stall,
+    polls.trace_id AS trace_id,
+    polls.span_id AS span_id
+FROM (SELECT * FROM poll_spans FINAL) AS polls
+LEFT JOIN
+(
+    SELECT service, environment, service_version, instance, function, min(started) AS since
+    FROM episodes FINAL
+    WHERE ended >= fromUnixTimestamp64Nano({horizon_ns:Int64}, 'UTC')
+    GROUP BY service, environment, service_version, instance, function
+) AS known USING (service, environment, service_version, instance, function)
+WHERE polls.start >= if(
+    known.since > fromUnixTimestamp64Nano(toInt64(0), 'UTC'),
+    known.since,
+    fromUnixTimestamp64Nano({horizon_ns:Int64}, 'UTC'))
+ORDER BY polls.start DESC
+LIMIT {limit:UInt64}
