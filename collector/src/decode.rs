@@ -1,0 +1,359 @@
+//! Turns an OTLP request into rows: poll spans, suspects and stacks. Plain data, no I/O.
+
+use std::collections::HashMap;
+
+use holdup::contract;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::Span;
+
+use crate::span::{Origin, PollSpan, Stack, Suspect};
+
+/// Bounds on what one span may carry, and on how wrong its clock may be.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// A longer name is cut, bytes.
+    pub(crate) name_bytes_max: usize,
+    /// Of a deeper stack the frames next to the root are cut.
+    pub(crate) frames_max: usize,
+    /// A start further back is set to the time of arrival, ns.
+    pub(crate) past_ns_max: u64,
+    /// A start further ahead is set to the time of arrival, ns.
+    pub(crate) future_ns_max: u64,
+    /// A busy time under this makes no suspect, ns.
+    pub(crate) suspect_busy_ns_min: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            name_bytes_max: 1_024,
+            frames_max: 256,
+            // The raw table keeps seven days: what is older would vanish at the insert.
+            past_ns_max: 6 * 86_400 * SECOND_NS,
+            future_ns_max: 3_600 * SECOND_NS,
+            suspect_busy_ns_min: 10_000_000,
+        }
+    }
+}
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// The longest span that is believed. Sums over many of them still fit 64 bits.
+const DURATION_NS_MAX: u64 = 30 * 86_400 * SECOND_NS;
+
+/// The rows of one request, or of several.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    /// Poll spans.
+    pub(crate) polls: Vec<PollSpan>,
+    /// Spans with a large busy time.
+    pub(crate) suspects: Vec<Suspect>,
+    /// The stacks of the poll spans, each once.
+    pub(crate) stacks: Vec<Stack>,
+    /// What was not made into rows, and why.
+    pub(crate) counts: Counts,
+}
+
+/// What a request held beside its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Spans in all.
+    pub(crate) spans: u64,
+    /// Spans that are not ours and no suspects.
+    pub(crate) ignored: u64,
+    /// Poll spans that can't be used.
+    pub(crate) rejected: u64,
+    /// Why the first of them can't.
+    pub(crate) first_rejection: Option<&'static str>,
+    /// Spans whose start was set to the time of arrival.
+    pub(crate) clamped: u64,
+    /// Names that were cut.
+    pub(crate) cut: u64,
+    /// Records that senders say they dropped.
+    pub(crate) dropped_by_senders: u64,
+}
+
+impl Decoded {
+    /// How many rows these are.
+    pub(crate) fn rows(&self) -> usize {
+        self.polls.len() + self.suspects.len() + self.stacks.len()
+    }
+
+    /// Takes the rows of another request in as well.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.polls.extend(other.polls);
+        self.suspects.extend(other.suspects);
+        self.stacks.extend(other.stacks);
+    }
+}
+
+/// The rows of a request that arrived at `now_ns`.
+pub(crate) fn decode(request: ExportTraceServiceRequest, limits: &Limits, now_ns: u64) -> Decoded {
+    let mut decoder =
+        Decoder { limits, now_ns, out: Decoded::default(), stacks: HashMap::default() };
+    for of_resource in request.resource_spans {
+        let origin = decoder.origin(&of_resource.resource.unwrap_or_default());
+        for of_scope in of_resource.scope_spans {
+            let scope = of_scope.scope.unwrap_or_default();
+            for span in of_scope.spans {
+                decoder.out.counts.spans += 1;
+                if scope.name == contract::SCOPE {
+                    decoder.poll(&origin, &scope.version, span);
+                } else {
+                    decoder.foreign(&origin, span);
+                }
+            }
+        }
+    }
+    let Decoder { mut out, stacks, .. } = decoder;
+    out.stacks = stacks.into_iter().map(|(id, frames)| Stack { id, frames }).collect();
+    out
+}
+
+struct Decoder<'a> {
+    limits: &'a Limits,
+    now_ns: u64,
+    out: Decoded,
+    stacks: HashMap<u64, Vec<String>>,
+}
+
+impl Decoder<'_> {
+    fn origin(&mut self, resource: &Resource) -> Origin {
+        let mut origin = Origin::default();
+        let (mut host, mut pid, mut old_environment) = (String::new(), 0, String::new());
+        for KeyValue { key, value, .. } in &resource.attributes {
+            match key.as_str() {
+                "service.name" => origin.service = self.text(value.as_ref()),
+                "service.version" => origin.version = self.text(value.as_ref()),
+                "service.instance.id" => origin.instance = self.text(value.as_ref()),
+                "deployment.environment.name" => origin.environment = self.text(value.as_ref()),
+                "deployment.environment" => old_environment = self.text(value.as_ref()),
+                "host.name" => host = self.text(value.as_ref()),
+                "process.pid" => pid = integer(value.as_ref()),
+                _ => {}
+            }
+        }
+        if origin.service.is_empty() {
+            "unknown_service".clone_into(&mut origin.service);
+        }
+        if origin.environment.is_empty() {
+            origin.environment = old_environment;
+        }
+        if origin.instance.is_empty() && !(host.is_empty() && pid == 0) {
+            origin.instance = format!("{host}:{pid}");
+        }
+        origin
+    }
+
+    fn poll(&mut self, origin: &Origin, scope_version: &str, span: Span) {
+        match self.checked_poll(origin, scope_version, span) {
+            Ok(poll) => self.out.polls.push(poll),
+            Err(reason) => {
+                self.out.counts.rejected += 1;
+                self.out.counts.first_rejection.get_or_insert(reason);
+            }
+        }
+    }
+
+    fn checked_poll(
+        &mut self,
+        origin: &Origin,
+        scope_version: &str,
+        span: Span,
+    ) -> Result<PollSpan, &'static str> {
+        let (trace_id, span_id) = ids(&span)?;
+        let duration_ns = duration(&span)?;
+        let mut poll = PollSpan {
+            duration_ns,
+            origin: origin.clone(),
+            scope_version: self.cut(scope_version.to_owned()),
+            cause: contract::CAUSES[0],
+            worker: -1,
+            trace_id,
+            span_id,
+            parent_span_id: span.parent_span_id.as_slice().try_into().unwrap_or_default(),
+            ..PollSpan::default()
+        };
+        poll.start_ns = self.start(span.start_time_unix_nano, poll.duration_ns);
+        poll.self_ns = poll.duration_ns;
+        let mut frames = Vec::new();
+        for KeyValue { key, value, .. } in span.attributes {
+            self.attribute(&mut poll, &mut frames, &key, value.as_ref());
+        }
+        // A part is not longer than the whole.
+        poll.self_ns = poll.self_ns.min(poll.duration_ns);
+        if poll.function.is_empty() {
+            match span.name.strip_prefix(contract::SPAN_NAME_PREFIX) {
+                Some(function) if !function.is_empty() => {
+                    poll.function = self.cut(function.to_owned());
+                }
+                _ => return Err("a poll span names no function: set code.function.name"),
+            }
+        }
+        if !frames.is_empty() && poll.stack_id != 0 {
+            self.stacks.entry(poll.stack_id).or_insert(frames);
+        }
+        Ok(poll)
+    }
+
+    fn attribute(
+        &mut self,
+        poll: &mut PollSpan,
+        frames: &mut Vec<String>,
+        key: &str,
+        value: Option<&AnyValue>,
+    ) {
+        match key {
+            contract::FUNCTION => poll.function = self.text(value),
+            contract::FILE => poll.file = self.text(value),
+            contract::LINE => poll.line = integer(value).try_into().unwrap_or(0),
+            contract::STACKTRACE => *frames = self.frames(value),
+            contract::THREAD_ID => poll.thread_id = integer(value),
+            contract::THREAD_NAME => poll.thread_name = self.text(value),
+            contract::SELF_NS => poll.self_ns = integer(value),
+            contract::CPU_NS => poll.cpu_ns = integer(value),
+            contract::RUNQUEUE_NS => poll.runqueue_ns = integer(value),
+            contract::THRESHOLD_NS => poll.threshold_ns = integer(value),
+            contract::CAUSE => poll.cause = string(value).map_or(contract::CAUSES[0], cause),
+            contract::BLAME_FUNCTION => poll.blame_function = self.text(value),
+            contract::BLAME_CRATE => poll.blame_crate = self.text(value),
+            contract::STACK_ID => {
+                let digits = string(value).unwrap_or_default();
+                poll.stack_id = u64::from_str_radix(digits, 16).unwrap_or(0);
+            }
+            contract::VICTIMS => poll.victims = integer(value).try_into().unwrap_or(u32::MAX),
+            contract::TASK_ID => poll.task_id = integer(value),
+            contract::TASK_NAME => poll.task_name = self.text(value),
+            contract::TASK_SPAWNED_AT => poll.task_spawned_at = self.text(value),
+            contract::RUNTIME => poll.runtime = self.text(value),
+            contract::WORKER => poll.worker = integer(value).try_into().unwrap_or(-1),
+            contract::STALL => {
+                poll.stall =
+                    matches!(value, Some(AnyValue { value: Some(Value::BoolValue(true)) }));
+            }
+            contract::DROPPED => self.out.counts.dropped_by_senders += integer(value),
+            _ => {}
+        }
+    }
+
+    /// A span of another scope: a suspect when its busy time is large, else only counted.
+    fn foreign(&mut self, origin: &Origin, span: Span) {
+        let (mut busy_ns, mut idle_ns) = (0, 0);
+        let (mut function, mut namespace) = (String::new(), String::new());
+        for KeyValue { key, value, .. } in &span.attributes {
+            match key.as_str() {
+                contract::BUSY_NS => busy_ns = integer(value.as_ref()),
+                contract::IDLE_NS => idle_ns = integer(value.as_ref()),
+                contract::FUNCTION => function = self.text(value.as_ref()),
+                // What tracing-opentelemetry calls a span's target.
+                "code.module.name" | "code.namespace" | "target" => {
+                    namespace = self.text(value.as_ref());
+                }
+                _ => {}
+            }
+        }
+        let usable = busy_ns >= self.limits.suspect_busy_ns_min;
+        let (true, Ok((trace_id, span_id))) = (usable, ids(&span)) else {
+            self.out.counts.ignored += 1;
+            return;
+        };
+        if function.is_empty() {
+            let name = self.cut(span.name);
+            function = if namespace.is_empty() { name } else { format!("{namespace}::{name}") };
+        }
+        let duration_ns = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
+        let start_ns = self.start(span.start_time_unix_nano, duration_ns);
+        let origin = origin.clone();
+        let suspect = Suspect {
+            start_ns,
+            duration_ns,
+            busy_ns,
+            idle_ns,
+            origin,
+            function,
+            trace_id,
+            span_id,
+        };
+        self.out.suspects.push(suspect);
+    }
+
+    /// The start, or the time of arrival less the duration where the sender's clock is too far off.
+    fn start(&mut self, start_ns: u64, duration_ns: u64) -> u64 {
+        let earliest = self.now_ns.saturating_sub(self.limits.past_ns_max);
+        let latest = self.now_ns.saturating_add(self.limits.future_ns_max);
+        if (earliest..=latest).contains(&start_ns) {
+            return start_ns;
+        }
+        self.out.counts.clamped += 1;
+        self.now_ns.saturating_sub(duration_ns).max(earliest)
+    }
+
+    fn frames(&mut self, value: Option<&AnyValue>) -> Vec<String> {
+        let lines = string(value).unwrap_or_default().lines().take(self.limits.frames_max);
+        let frames: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
+        frames.into_iter().map(|frame| self.cut(frame.to_owned())).collect()
+    }
+
+    fn text(&mut self, value: Option<&AnyValue>) -> String {
+        self.cut(string(value).unwrap_or_default().to_owned())
+    }
+
+    /// The text, cut to the bound between two characters.
+    fn cut(&mut self, mut text: String) -> String {
+        if text.len() > self.limits.name_bytes_max {
+            self.out.counts.cut += 1;
+            text.truncate(text.floor_char_boundary(self.limits.name_bytes_max));
+        }
+        text
+    }
+}
+
+/// The ids of a span's trace and of itself.
+fn ids(span: &Span) -> Result<([u8; 16], [u8; 8]), &'static str> {
+    let trace_id: [u8; 16] =
+        span.trace_id.as_slice().try_into().map_err(|_| "a trace_id is not 16 bytes long")?;
+    let span_id: [u8; 8] =
+        span.span_id.as_slice().try_into().map_err(|_| "a span_id is not 8 bytes long")?;
+    if trace_id == [0; 16] || span_id == [0; 8] {
+        return Err("a trace_id or span_id is all zeroes");
+    }
+    Ok((trace_id, span_id))
+}
+
+/// The time from a span's start to its end.
+fn duration(span: &Span) -> Result<u64, &'static str> {
+    if span.start_time_unix_nano == 0 {
+        return Err("a span has no start: start_time_unix_nano is 0");
+    }
+    match span.end_time_unix_nano.checked_sub(span.start_time_unix_nano) {
+        None => Err("a span ends before it starts: end_time_unix_nano < start_time_unix_nano"),
+        Some(long) if long > DURATION_NS_MAX => Err("a span lasts longer than 30 days"),
+        Some(duration_ns) => Ok(duration_ns),
+    }
+}
+
+/// The cause of this name, `unknown` for any other.
+pub(crate) fn cause(name: &str) -> &'static str {
+    contract::CAUSES.into_iter().find(|known| *known == name).unwrap_or(contract::CAUSES[0])
+}
+
+fn string(value: Option<&AnyValue>) -> Option<&str> {
+    match value?.value.as_ref()? {
+        Value::StringValue(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// A number that is not negative; 0 for anything else.
+fn integer(value: Option<&AnyValue>) -> u64 {
+    match value.and_then(|v| v.value.as_ref()) {
+        Some(Value::IntValue(number)) => u64::try_from(*number).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

@@ -1,0 +1,154 @@
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+
+use super::{Decoded, Limits, decode};
+
+const NOW: u64 = 1_800_000_000_000_000_000;
+const MS: u64 = 1_000_000;
+
+fn attribute(key: &str, value: Value) -> KeyValue {
+    let value = Some(super::AnyValue { value: Some(value) });
+    KeyValue { key: key.into(), value, ..KeyValue::default() }
+}
+
+fn text(key: &str, value: &str) -> KeyValue {
+    attribute(key, Value::StringValue(value.into()))
+}
+
+fn number(key: &str, value: i64) -> KeyValue {
+    attribute(key, Value::IntValue(value))
+}
+
+fn span() -> Span {
+    Span {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        name: "poll shop::pay".into(),
+        start_time_unix_nano: NOW - 100 * MS,
+        end_time_unix_nano: NOW - 50 * MS,
+        ..Span::default()
+    }
+}
+
+fn request(scope: &str, span: Span) -> ExportTraceServiceRequest {
+    let scope = InstrumentationScope { name: scope.into(), ..InstrumentationScope::default() };
+    let spans = ScopeSpans { scope: Some(scope), spans: vec![span], ..ScopeSpans::default() };
+    let attributes = vec![text("service.name", "shop"), number("process.pid", 7)];
+    let resource = Some(Resource { attributes, ..Resource::default() });
+    let resource_spans =
+        vec![ResourceSpans { resource, scope_spans: vec![spans], ..ResourceSpans::default() }];
+    ExportTraceServiceRequest { resource_spans }
+}
+
+fn decoded(scope: &str, span: Span) -> Decoded {
+    decode(request(scope, span), &Limits::default(), NOW)
+}
+
+#[test]
+fn a_poll_span_needs_no_attribute_but_its_name() {
+    let out = decoded("holdup", span());
+    let poll = &out.polls[0];
+    assert_eq!((poll.function.as_str(), poll.self_ns, poll.worker), ("shop::pay", 50 * MS, -1));
+    assert_eq!((poll.origin.service.as_str(), poll.origin.instance.as_str()), ("shop", ":7"));
+    assert_eq!((poll.cause, poll.stall), ("unknown", false));
+}
+
+#[test]
+fn every_attribute_of_the_contract_finds_its_place() {
+    let mut given = span();
+    given.attributes = vec![
+        text("code.function.name", "shop::cart::pay"),
+        text("code.file.path", "src/cart.rs"),
+        number("code.line.number", 42),
+        text("code.stacktrace", "libc::read\nshop::cart::load\n"),
+        number("thread.id", 9),
+        text("thread.name", "tokio-rt-worker"),
+        number("holdup.self_ns", 40_000_000),
+        number("holdup.cpu_ns", 1),
+        number("holdup.runqueue_ns", 2),
+        number("holdup.threshold_ns", 10_000_000),
+        text("holdup.cause", "disk"),
+        text("holdup.blame.function", "shop::cart::load"),
+        text("holdup.blame.crate", "shop"),
+        text("holdup.stack.id", "00000000000000ff"),
+        number("holdup.victims", 3),
+        number("holdup.task.id", 11),
+        text("holdup.task.name", "cart"),
+        text("holdup.task.spawned_at", "src/main.rs:3:5"),
+        text("holdup.runtime", "main"),
+        number("holdup.worker", 1),
+        attribute("holdup.stall", Value::BoolValue(true)),
+        number("holdup.poll.dropped", 5),
+    ];
+    let out = decoded("holdup", given);
+    let poll = &out.polls[0];
+    assert_eq!((poll.function.as_str(), poll.file.as_str()), ("shop::cart::pay", "src/cart.rs"));
+    assert_eq!((poll.line, poll.thread_id, poll.self_ns), (42, 9, 40 * MS));
+    assert_eq!((poll.cpu_ns, poll.runqueue_ns, poll.threshold_ns), (1, 2, 10 * MS));
+    assert_eq!((poll.cause, poll.blame_crate.as_str(), poll.stack_id), ("disk", "shop", 255));
+    assert_eq!((poll.victims, poll.task_id, poll.worker, poll.stall), (3, 11, 1, true));
+    assert_eq!(out.stacks[0].frames, ["libc::read", "shop::cart::load"]);
+    assert_eq!(out.counts.dropped_by_senders, 5);
+}
+
+#[test]
+fn a_poll_span_that_cannot_be_used_is_rejected_with_a_reason() {
+    let broken: [(fn(&mut Span), &str); 7] = [
+        (|s| s.trace_id = vec![1; 15], "trace_id"),
+        (|s| s.span_id = vec![], "span_id"),
+        (|s| s.span_id = vec![0; 8], "zero"),
+        (|s| s.end_time_unix_nano = 1, "ends before it starts"),
+        (|s| s.start_time_unix_nano = 0, "no start"),
+        (|s| s.start_time_unix_nano = 1, "30 days"),
+        (|s| s.name = "GET /".into(), "code.function.name"),
+    ];
+    for (break_it, reason) in broken {
+        let mut given = span();
+        break_it(&mut given);
+        let counts = decoded("holdup", given).counts;
+        assert_eq!(counts.rejected, 1, "{reason}");
+        let said = counts.first_rejection.unwrap();
+        assert!(said.contains(reason), "{said} should speak of {reason}");
+    }
+}
+
+#[test]
+fn a_wrong_clock_is_set_to_the_time_of_arrival() {
+    for start in [NOW - 30 * 86_400_000 * MS, NOW + 2 * 3_600_000 * MS] {
+        let mut given = span();
+        given.start_time_unix_nano = start;
+        given.end_time_unix_nano = start + 20 * MS;
+        let out = decoded("holdup", given);
+        assert_eq!((out.polls[0].start_ns, out.polls[0].duration_ns), (NOW - 20 * MS, 20 * MS));
+        assert_eq!(out.counts.clamped, 1);
+    }
+}
+
+#[test]
+fn names_are_cut_between_characters() {
+    let mut given = span();
+    given.attributes = vec![text("code.function.name", &"ü".repeat(5_000))];
+    let out = decoded("holdup", given);
+    assert_eq!(out.polls[0].function.len(), 1_024);
+    assert_eq!(out.counts.cut, 1);
+}
+
+#[test]
+fn another_scopes_span_is_a_suspect_only_when_it_was_busy() {
+    let mut given = span();
+    assert_eq!(decoded("app", given.clone()).counts.ignored, 1);
+    given.name = "checkout".into();
+    given.attributes = vec![number("busy_ns", 30_000_000), text("code.namespace", "shop::web")];
+    let out = decoded("app", given);
+    assert_eq!(out.polls.len(), 0);
+    assert_eq!((out.suspects[0].function.as_str(), out.counts.ignored), ("shop::web::checkout", 0));
+}
+
+#[test]
+fn a_part_is_not_longer_than_the_whole() {
+    let mut given = span();
+    given.attributes = vec![number("holdup.self_ns", i64::MAX)];
+    assert_eq!(decoded("holdup", given).polls[0].self_ns, 50 * MS);
+}
