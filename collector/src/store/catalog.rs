@@ -1,0 +1,131 @@
+//! The SQL of `queries/`, embedded, and what its headers say.
+
+use rust_embed::RustEmbed;
+
+#[derive(RustEmbed)]
+#[folder = "../queries"]
+#[include = "*.sql"]
+struct Files;
+
+/// One numbered step of the schema.
+#[derive(Debug)]
+pub(crate) struct Migration {
+    /// Its number.
+    pub(crate) version: u32,
+    /// Its file's name.
+    pub(crate) name: String,
+    /// Its statements.
+    pub(crate) statements: Vec<String>,
+}
+
+/// One question that the page, the command and the dashboards ask.
+#[derive(Debug)]
+pub(crate) struct Panel {
+    /// The SQL, with ClickHouse's `{name:Type}` parameters.
+    pub(crate) sql: String,
+    /// What its header calls it.
+    pub(crate) title: String,
+    /// Its columns, in order.
+    pub(crate) columns: Vec<Column>,
+}
+
+/// One column of a panel.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Column {
+    /// Its name.
+    pub(crate) name: String,
+    /// `ns`, `unix ms`, `count`, or empty.
+    pub(crate) unit: String,
+}
+
+/// Text of a file below `queries/`.
+fn file(path: &str) -> Option<String> {
+    let file = Files::get(path)?;
+    String::from_utf8(file.data.into_owned()).ok()
+}
+
+/// A statement of the collector itself.
+pub(crate) fn statement(name: &str) -> String {
+    file(&format!("collector/{name}.sql")).unwrap_or_default()
+}
+
+/// The schema's steps, in order.
+pub(crate) fn migrations() -> Vec<Migration> {
+    let mut steps: Vec<Migration> = Files::iter()
+        .filter_map(|path| {
+            let name = path.strip_prefix("schema/")?.strip_suffix(".sql")?.to_owned();
+            let version = name.split('_').next()?.parse().ok()?;
+            let text = without_comments(&file(&path)?);
+            let statements = text.split(';').map(str::trim).filter(|s| !s.is_empty());
+            Some(Migration { version, name, statements: statements.map(str::to_owned).collect() })
+        })
+        .collect();
+    steps.sort_by_key(|step| step.version);
+    steps
+}
+
+/// The names of all panels.
+pub(crate) fn panel_names() -> Vec<String> {
+    let names = Files::iter();
+    names.filter_map(|p| Some(p.strip_prefix("panels/")?.strip_suffix(".sql")?.into())).collect()
+}
+
+/// The panel of this name.
+pub(crate) fn panel(name: &str) -> Option<Panel> {
+    let text = file(&format!("panels/{name}.sql"))?;
+    let mut title = String::new();
+    let mut columns = Vec::new();
+    for line in text.lines().map_while(|l| l.strip_prefix("-- ")) {
+        let Some((key, value)) = line.split_once(": ") else { continue };
+        match key {
+            "title" => value.clone_into(&mut title),
+            "column" => columns.push(column(value)),
+            _ => {}
+        }
+    }
+    Some(Panel { sql: without_comments(&text), title, columns })
+}
+
+/// `name | unit | meaning`, or `name | meaning`.
+fn column(text: &str) -> Column {
+    let parts: Vec<&str> = text.split(" | ").collect();
+    let unit = if parts.len() > 2 { parts[1] } else { "" };
+    Column { name: parts[0].to_owned(), unit: unit.to_owned() }
+}
+
+/// The text less its lines of comment.
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().filter(|l| !l.trim_start().starts_with("--"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{migrations, panel, panel_names, statement};
+
+    #[test]
+    fn migrations_are_numbered_without_gaps() {
+        let versions: Vec<u32> = migrations().iter().map(|m| m.version).collect();
+        assert_eq!(versions, (1..=u32::try_from(versions.len()).unwrap()).collect::<Vec<_>>());
+        assert!(migrations().iter().all(|m| !m.statements.is_empty()));
+    }
+
+    #[test]
+    fn every_panel_says_what_it_shows() {
+        assert!(panel_names().contains(&"top".to_owned()));
+        for name in panel_names() {
+            let panel = panel(&name).unwrap();
+            assert!(!panel.title.is_empty(), "{name} has no title");
+            assert!(panel.columns.len() > 3, "{name} names no columns");
+            assert!(panel.columns.iter().all(|c| panel.sql.contains(&c.name)), "{name}");
+        }
+        assert!(panel("no-such").is_none());
+    }
+
+    #[test]
+    fn the_collectors_statements_are_there() {
+        for name in ["schema_version", "recent_polls", "recent_episodes"] {
+            assert!(statement(name).len() > 50, "{name}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! ClickHouse, and the only module that talks to it.
+
+pub(crate) mod catalog;
+mod insert;
+mod migrate;
+mod read;
+mod rows;
+mod writer;
+
+use std::time::Duration;
+
+use clickhouse::Client;
+
+pub(crate) use migrate::MigrateError;
+pub(crate) use read::PanelQuery;
+pub(crate) use writer::{Intake, NotTaken, Writer, WriterSettings};
+
+/// How to reach ClickHouse.
+#[derive(Clone, Debug)]
+pub(crate) struct Address {
+    /// Base address of its HTTP interface.
+    pub(crate) url: String,
+    /// User name.
+    pub(crate) user: String,
+    /// Password; empty when the user has none.
+    pub(crate) password: String,
+    /// Database that holds the tables.
+    pub(crate) database: String,
+}
+
+/// A ClickHouse with our tables in it.
+#[derive(Clone)]
+pub(crate) struct Store {
+    client: Client,
+    address: Address,
+}
+
+/// What ClickHouse, or the way to it, refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// Nothing answers there.
+    #[error(
+        "cannot reach ClickHouse at {url}: {reason}. Start it, or correct --clickhouse-url \
+         (without it, holdup runs its own)"
+    )]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// What the connection said.
+        reason: String,
+    },
+    /// It does not know the user, or the password is wrong.
+    #[error(
+        "ClickHouse at {url} refuses user {user:?}: {reason}. Correct --clickhouse-user and \
+         --clickhouse-password-file"
+    )]
+    Credentials {
+        /// Where.
+        url: String,
+        /// As whom.
+        user: String,
+        /// What it said.
+        reason: String,
+    },
+    /// It answered with an exception.
+    #[error("ClickHouse refused a statement with code {code}: {reason}")]
+    Exception {
+        /// ClickHouse's own number of the error.
+        code: u32,
+        /// What it said.
+        reason: String,
+    },
+    /// Anything else.
+    #[error("ClickHouse at {url} did not answer as expected: {reason}")]
+    Other {
+        /// Where.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// ClickHouse's codes for users that it does not let in: UNKNOWN_USER, WRONG_PASSWORD,
+/// REQUIRED_PASSWORD, AUTHENTICATION_FAILED, ACCESS_DENIED.
+const CREDENTIAL_CODES: [u32; 5] = [192, 193, 194, 516, 497];
+
+impl Store {
+    /// Opens nothing yet: the first statement does.
+    pub(crate) fn new(address: Address) -> Self {
+        let client = Client::default()
+            .with_url(&address.url)
+            .with_user(&address.user)
+            .with_password(&address.password)
+            .with_database(&address.database)
+            .with_product_info("holdup", env!("CARGO_PKG_VERSION"));
+        Self { client, address }
+    }
+
+    /// Asks for the server's version, which also shows that it is there and lets us in.
+    pub(crate) async fn server_version(&self) -> Result<String, StoreError> {
+        // The database may not exist yet.
+        let client = self.client.clone().with_database("system");
+        let asked = client.query_raw("SELECT version()").fetch_one::<String>();
+        match tokio::time::timeout(Duration::from_secs(10), asked).await {
+            Ok(answer) => answer.map_err(|e| self.explain(&e)),
+            Err(_late) => Err(StoreError::Unreachable {
+                url: self.address.url.clone(),
+                reason: "no answer within 10 s".into(),
+            }),
+        }
+    }
+
+    /// Tells what an error of the client means for whoever has to act on it.
+    fn explain(&self, error: &clickhouse::error::Error) -> StoreError {
+        use clickhouse::error::Error;
+        let url = self.address.url.clone();
+        let text = one_line(&root_cause(error));
+        if let Some(code) = exception_code(&text) {
+            if CREDENTIAL_CODES.contains(&code) {
+                return StoreError::Credentials {
+                    url,
+                    user: self.address.user.clone(),
+                    reason: text,
+                };
+            }
+            return StoreError::Exception { code, reason: text };
+        }
+        match error {
+            Error::Network(_) | Error::TimedOut => StoreError::Unreachable { url, reason: text },
+            _ => StoreError::Other { url, reason: text },
+        }
+    }
+}
+
+/// The innermost cause, which is the one that says something.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let (outer, inner) = (error.to_string(), innermost.to_string());
+    if inner.len() > 3 && !outer.contains(&inner) { inner } else { outer }
+}
+
+/// One line, of a length that a terminal takes.
+fn one_line(text: &str) -> String {
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(600).collect()
+}
+
+/// The number in `Code: 60. DB::Exception: …`.
+fn exception_code(text: &str) -> Option<u32> {
+    let digits = text.split_once("Code: ")?.1;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{exception_code, one_line};
+
+    #[test]
+    fn the_code_of_an_exception_is_found() {
+        let text = "bad response: Code: 516. DB::Exception: default: Authentication failed";
+        assert_eq!(exception_code(text), Some(516));
+        assert_eq!(exception_code("connection refused"), None);
+    }
+
+    #[test]
+    fn errors_are_one_line() {
+        assert_eq!(one_line("a\n  b\tc\n"), "a b c");
+        assert_eq!(one_line(&"x".repeat(5_000)).len(), 600);
+    }
+}

@@ -1,0 +1,127 @@
+//! Asks the questions of `queries/`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clickhouse::query::BytesCursor;
+
+use super::rows::{RecentEpisode, RecentPoll};
+use super::{Store, StoreError, catalog};
+use crate::span::PollSpan;
+
+/// The longest that a question may take, s.
+const QUERY_SECONDS_MAX: &str = "30";
+/// The most rows that an answer may have.
+pub(crate) const ROWS_MAX: u32 = 10_000;
+/// In about so many steps a trend is drawn.
+const TREND_STEPS: u64 = 40;
+
+/// One question: a panel, and what it asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct PanelQuery {
+    /// The panel's SQL.
+    pub(crate) sql: String,
+    /// Start of the range, unix ms.
+    pub(crate) from_ms: u64,
+    /// End of the range, unix ms.
+    pub(crate) to_ms: u64,
+    /// Services; none means all.
+    pub(crate) services: Vec<String>,
+    /// The function; empty means all.
+    pub(crate) function: String,
+    /// The most rows.
+    pub(crate) limit: u32,
+}
+
+/// An answer as it comes in.
+pub(crate) struct Answer {
+    cursor: BytesCursor,
+    store: Store,
+}
+
+impl Answer {
+    /// The next part, or `None` at its end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        self.cursor.next().await.map_err(|e| self.store.explain(&e))
+    }
+}
+
+impl Store {
+    /// Runs a panel; the answer is ClickHouse's `FORMAT JSON`, with 64-bit integers as numbers.
+    pub(crate) fn ask(&self, panel: &PanelQuery) -> Result<Answer, StoreError> {
+        let mut query = self
+            .client
+            .query_raw(&panel.sql)
+            .with_setting("output_format_json_quote_64bit_integers", "0")
+            .with_setting("max_execution_time", QUERY_SECONDS_MAX)
+            .with_setting("max_result_rows", ROWS_MAX.to_string());
+        for (name, value) in [
+            ("from", time(panel.from_ms)),
+            ("to", time(panel.to_ms)),
+            ("limit", panel.limit.min(ROWS_MAX).to_string()),
+            ("step", step(panel.to_ms.saturating_sub(panel.from_ms)).to_string()),
+        ] {
+            // A parameter that the statement does not name is ignored.
+            query = query.param(name, value);
+        }
+        let query = query.param("service", &panel.services).param("function", &panel.function);
+        let cursor = query.fetch_bytes("JSON").map_err(|e| self.explain(&e))?;
+        Ok(Answer { cursor, store: self.clone() })
+    }
+
+    /// The polls from which the fold starts, not before `horizon_ns` except for an episode that was
+    /// under way then.
+    pub(super) async fn recent_polls(
+        &self,
+        horizon_ns: i64,
+        limit: u64,
+    ) -> Result<Vec<PollSpan>, StoreError> {
+        let sql = catalog::statement("recent_polls");
+        let asked =
+            self.client.query_raw(&sql).param("horizon_ns", horizon_ns).param("limit", limit);
+        let mut cursor = asked.fetch::<RecentPoll>().map_err(|e| self.explain(&e))?;
+        let mut polls = Vec::new();
+        while let Some(row) = cursor.next().await.map_err(|e| self.explain(&e))? {
+            polls.push(PollSpan::from(row));
+        }
+        Ok(polls)
+    }
+
+    /// The episodes that ended after `horizon_ns`, as far as the store knows.
+    pub(super) async fn recent_episodes(
+        &self,
+        horizon_ns: i64,
+    ) -> Result<Vec<RecentEpisode>, StoreError> {
+        let sql = catalog::statement("recent_episodes");
+        let asked = self.client.query_raw(&sql).param("horizon_ns", horizon_ns);
+        asked.fetch_all::<RecentEpisode>().await.map_err(|e| self.explain(&e))
+    }
+}
+
+/// A unix time in ms as `DateTime64(3)` reads it: seconds with three decimals.
+fn time(unix_ms: u64) -> String {
+    format!("{}.{:03}", unix_ms / 1_000, unix_ms % 1_000)
+}
+
+/// Seconds of one step of a trend over a range: whole minutes, because the rollups are of minutes.
+fn step(range_ms: u64) -> u64 {
+    let minute = Duration::from_secs(60).as_secs();
+    (range_ms / 1_000 / TREND_STEPS).div_ceil(minute).max(1) * minute
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{step, time};
+
+    #[test]
+    fn times_keep_their_milliseconds() {
+        assert_eq!(time(1_795_339_164_007), "1795339164.007");
+    }
+
+    #[test]
+    fn steps_are_whole_minutes() {
+        assert_eq!(step(15 * 60_000), 60);
+        assert_eq!(step(24 * 3_600_000), 2_160);
+        assert_eq!(step(0), 60);
+    }
+}
