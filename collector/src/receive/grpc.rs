@@ -1,0 +1,120 @@
+//! OTLP over gRPC. The codec hands over raw bytes, so that what is wrong with them is answered as
+//! OTLP asks: INVALID_ARGUMENT for bad data, RESOURCE_EXHAUSTED for too much of it.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::post;
+use bytes::{Buf, BufMut, Bytes};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::{RETRY_AFTER_SECONDS, Receiver, Signal};
+use crate::metrics::Transport;
+use crate::store::NotTaken;
+
+const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+
+/// The gRPC services, as the HTTP/2 paths that they are.
+pub(crate) fn routes(receiver: Receiver) -> Router {
+    Router::new()
+        .route(TRACES, post(|r, request| export(r, request, Signal::Traces)))
+        .route(METRICS, post(|r, request| export(r, request, Signal::Metrics)))
+        .route(LOGS, post(|r, request| export(r, request, Signal::Logs)))
+        .fallback(|| async {
+            Status::unimplemented("holdup serves OTLP's Export only")
+                .into_http::<axum::body::Body>()
+        })
+        .with_state(receiver)
+}
+
+async fn export(State(receiver): State<Receiver>, request: Request, signal: Signal) -> Response {
+    let bytes_max = receiver.limits.grpc_bytes_max;
+    let mut grpc = tonic::server::Grpc::new(RawCodec)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .max_decoding_message_size(bytes_max);
+    let service = tower::service_fn(move |request: tonic::Request<Bytes>| {
+        let receiver = receiver.clone();
+        async move { answer(&receiver, request.into_inner(), signal).await }
+    });
+    let mut response = grpc.unary(service, request).await.map(axum::body::Body::new);
+    // tonic reports a message over the limit as OUT_OF_RANGE, which clients try again.
+    let status = response.headers_mut().get_mut("grpc-status");
+    if let Some(status) = status.filter(|s| s.as_bytes() == b"11") {
+        *status = axum::http::HeaderValue::from_static("8");
+    }
+    response
+}
+
+async fn answer(
+    receiver: &Receiver,
+    message: Bytes,
+    signal: Signal,
+) -> Result<tonic::Response<Bytes>, Status> {
+    let response = if signal == Signal::Traces {
+        let bytes = message.len();
+        let parse = move || ExportTraceServiceRequest::decode(message).map_err(|e| e.to_string());
+        let rows = receiver.rows(bytes, parse).await;
+        let rows = rows.map_err(|reason| {
+            receiver.metrics.refused(Transport::Grpc, "corrupt");
+            Status::invalid_argument(format!("the message is no trace request: {reason}"))
+        })?;
+        receiver.traces(rows, Transport::Grpc).await.map_err(|reason| come_again(&reason))?
+    } else {
+        receiver.not_kept(signal)
+    };
+    Ok(tonic::Response::new(response.encode_to_vec().into()))
+}
+
+/// UNAVAILABLE, with the time after which to try again.
+fn come_again(reason: &NotTaken) -> Status {
+    let wait = Duration::from_secs(RETRY_AFTER_SECONDS);
+    let details = ErrorDetails::with_retry_info(Some(wait));
+    Status::with_error_details(Code::Unavailable, reason.to_string(), details)
+}
+
+/// Messages as the bytes that they are.
+#[derive(Clone, Copy, Debug, Default)]
+struct RawCodec;
+
+impl Codec for RawCodec {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for RawCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for RawCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}

@@ -1,0 +1,266 @@
+//! OTLP's JSON encoding of a trace request.
+//!
+//! It differs from protobuf's own: ids are hex, 64-bit integers may be strings or numbers, names are
+//! lowerCamelCase, and what is unknown or null is skipped. Only what rows are made of is read.
+//!
+//! Source: <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, InstrumentationScope, KeyValue, any_value::Value,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// Reads a request; the error tells the line, the column and what was expected.
+pub(super) fn trace_request(body: &[u8]) -> Result<ExportTraceServiceRequest, serde_json::Error> {
+    serde_json::from_slice::<Request>(body).map(Into::into)
+}
+
+/// A value, with `null` as its default.
+fn nullable<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Request {
+    #[serde(deserialize_with = "nullable")]
+    resource_spans: Vec<JsonResourceSpans>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct JsonResourceSpans {
+    #[serde(deserialize_with = "nullable")]
+    resource: JsonResource,
+    #[serde(deserialize_with = "nullable")]
+    scope_spans: Vec<JsonScopeSpans>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct JsonResource {
+    #[serde(deserialize_with = "nullable")]
+    attributes: Vec<JsonKeyValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct JsonScopeSpans {
+    #[serde(deserialize_with = "nullable")]
+    scope: JsonScope,
+    #[serde(deserialize_with = "nullable")]
+    spans: Vec<JsonSpan>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct JsonScope {
+    #[serde(deserialize_with = "nullable")]
+    name: String,
+    #[serde(deserialize_with = "nullable")]
+    version: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct JsonSpan {
+    #[serde(deserialize_with = "nullable")]
+    trace_id: Hex,
+    #[serde(deserialize_with = "nullable")]
+    span_id: Hex,
+    #[serde(deserialize_with = "nullable")]
+    parent_span_id: Hex,
+    #[serde(deserialize_with = "nullable")]
+    name: String,
+    #[serde(deserialize_with = "nullable")]
+    start_time_unix_nano: Integer<u64>,
+    #[serde(deserialize_with = "nullable")]
+    end_time_unix_nano: Integer<u64>,
+    #[serde(deserialize_with = "nullable")]
+    attributes: Vec<JsonKeyValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct JsonKeyValue {
+    #[serde(deserialize_with = "nullable")]
+    key: String,
+    #[serde(deserialize_with = "nullable")]
+    value: JsonValue,
+}
+
+/// Of the kinds of value only those that rows are made of; any other is as if absent.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct JsonValue {
+    string_value: Option<String>,
+    bool_value: Option<bool>,
+    int_value: Option<Integer<i64>>,
+}
+
+/// Bytes as hex digits in either case.
+#[derive(Default)]
+struct Hex(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Hex {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.len() % 2 != 0 || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
+            return Err(D::Error::custom("an id is not hex digits, two a byte"));
+        }
+        let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap_or(0)).unwrap_or(0);
+        Ok(Self(text.as_bytes().chunks(2).map(|c| digit(c[0]) << 4 | digit(c[1])).collect()))
+    }
+}
+
+/// A 64-bit integer, as a number or as a string of digits.
+#[derive(Default)]
+struct Integer<T>(T);
+
+impl<'de, T> Deserialize<'de> for Integer<T>
+where
+    T: Deserialize<'de> + std::str::FromStr,
+{
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either<T> {
+            Number(T),
+            Text(String),
+        }
+        match Either::<T>::deserialize(from) {
+            Ok(Either::Number(number)) => Ok(Self(number)),
+            Ok(Either::Text(text)) => {
+                text.parse().map(Self).map_err(|_| D::Error::custom(NOT_AN_INTEGER))
+            }
+            Err(_) => Err(D::Error::custom(NOT_AN_INTEGER)),
+        }
+    }
+}
+
+const NOT_AN_INTEGER: &str = "expected a 64-bit integer, as a number or a string of digits";
+
+impl From<Request> for ExportTraceServiceRequest {
+    fn from(from: Request) -> Self {
+        Self { resource_spans: from.resource_spans.into_iter().map(Into::into).collect() }
+    }
+}
+
+impl From<JsonResourceSpans> for ResourceSpans {
+    fn from(from: JsonResourceSpans) -> Self {
+        let attributes = from.resource.attributes.into_iter().map(Into::into).collect();
+        Self {
+            resource: Some(Resource { attributes, ..Resource::default() }),
+            scope_spans: from.scope_spans.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<JsonScopeSpans> for ScopeSpans {
+    fn from(from: JsonScopeSpans) -> Self {
+        let JsonScope { name, version } = from.scope;
+        let scope = InstrumentationScope { name, version, ..InstrumentationScope::default() };
+        let spans = from.spans.into_iter().map(Into::into).collect();
+        Self { scope: Some(scope), spans, ..Self::default() }
+    }
+}
+
+impl From<JsonSpan> for Span {
+    fn from(from: JsonSpan) -> Self {
+        Self {
+            trace_id: from.trace_id.0,
+            span_id: from.span_id.0,
+            parent_span_id: from.parent_span_id.0,
+            name: from.name,
+            start_time_unix_nano: from.start_time_unix_nano.0,
+            end_time_unix_nano: from.end_time_unix_nano.0,
+            attributes: from.attributes.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<JsonKeyValue> for KeyValue {
+    fn from(from: JsonKeyValue) -> Self {
+        let JsonValue { string_value, bool_value, int_value } = from.value;
+        let value = string_value
+            .map(Value::StringValue)
+            .or(bool_value.map(Value::BoolValue))
+            .or(int_value.map(|number| Value::IntValue(number.0)));
+        Self { key: from.key, value: Some(AnyValue { value }), ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::trace_request;
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+
+    fn read(json: &str) -> Result<super::ExportTraceServiceRequest, String> {
+        trace_request(json.as_bytes()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_specifications_forms_are_read() {
+        let request = read(
+            r#"{"unknown": [{}], "resource_spans": 7, "resourceSpans": [{
+                "resource": {"attributes": [
+                    {"key": "service.name", "value": {"stringValue": "shop"}}, {"key": "x"},
+                    {"value": {"doubleValue": "NaN"}, "key": "y"}, {"key": "z", "value": {}}]},
+                "scopeSpans": [{"scope": {"version": "1", "name": "holdup"}, "spans": [
+                    {"traceId": "0123456789ABCDEF0123456789abcdef", "spanId": "00000000000000ff",
+                     "parentSpanId": null, "kind": 1, "startTimeUnixNano": "18446744073709551615",
+                     "endTimeUnixNano": 5, "name": "poll f", "events": null, "attributes": [
+                        {"key": "a", "value": {"intValue": "-9223372036854775808"}},
+                        {"key": "b", "value": {"intValue": 3}},
+                        {"key": "c", "value": {"boolValue": true}}]}]}]}]}"#,
+        )
+        .unwrap();
+        let of_resource = &request.resource_spans[0];
+        assert_eq!(of_resource.resource.as_ref().unwrap().attributes.len(), 4);
+        let span = &of_resource.scope_spans[0].spans[0];
+        assert_eq!((span.trace_id[0], span.trace_id[15], span.span_id[7]), (0x01, 0xef, 0xff));
+        assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (u64::MAX, 5));
+        let values: Vec<_> =
+            span.attributes.iter().map(|a| a.value.clone().unwrap().value.unwrap()).collect();
+        let expected = [Value::IntValue(i64::MIN), Value::IntValue(3), Value::BoolValue(true)];
+        assert_eq!(values, expected);
+    }
+
+    #[test]
+    fn empty_requests_are_requests() {
+        for json in ["{}", r#"{"resourceSpans": null}"#, r#"{"resourceSpans": []}"#] {
+            assert_eq!(read(json).unwrap().resource_spans.len(), 0, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        for (json, expected) in [
+            (r#"{"resourceSpans": [{"scopeSpans": [{"spans": [{"spanId": "xyz0"}]}]}]}"#, "hex"),
+            (
+                r#"{"resourceSpans": [{"scopeSpans": [{"spans": [{"endTimeUnixNano": "x"}]}]}]}"#,
+                "64-bit integer",
+            ),
+            (r#"{"resourceSpans": ["#, "EOF"),
+            ("", "EOF"),
+        ] {
+            let error = read(json).unwrap_err();
+            assert!(error.contains(expected) && error.contains("line 1 column"), "{error}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let deep = format!("{{\"resourceSpans\": {}", "[".repeat(100_000));
+        assert!(read(&deep).is_err());
+    }
+}
