@@ -1,0 +1,263 @@
+//! What the collector counts of itself, served on `/metrics` in the OpenMetrics text format.
+
+use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::decode::Counts;
+
+/// How a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Transport {
+    /// OTLP over gRPC.
+    Grpc,
+    /// OTLP over HTTP.
+    Http,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTransport {
+    transport: Transport,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    transport: Transport,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSignal {
+    signal: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+/// All counters. Each is described where it is registered.
+pub(crate) struct Metrics {
+    registry: Registry,
+    spans: Family<OfTransport, Counter>,
+    polls: Counter,
+    suspects: Counter,
+    ignored: Counter,
+    rejected: Counter,
+    clamped: Counter,
+    cut: Counter,
+    dropped_by_senders: Counter,
+    requests_refused: Family<Refused, Counter>,
+    requests_not_kept: Family<OfSignal, Counter>,
+    inserts: Family<Outcome, Counter>,
+    insert_rows: Counter,
+    insert_seconds: Histogram,
+    episodes_remembered: Gauge,
+    functions_overflowed: Gauge<u64, AtomicU64>,
+    rows_waiting: Gauge<u64, AtomicU64>,
+    clickhouse_up: Gauge,
+    engine_restarts: Gauge<u64, AtomicU64>,
+}
+
+/// The totals that the page shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Poll spans and suspects taken.
+    pub(crate) received: u64,
+    /// Spans that are neither.
+    pub(crate) ignored: u64,
+    /// Records that services say they dropped.
+    pub(crate) dropped_by_services: u64,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub(crate) fn new() -> Self {
+        let mut r = Registry::with_prefix("holdup");
+        let none = Family::default;
+        let metrics = Self {
+            spans: add(
+                &mut r,
+                "spans_received",
+                "Spans in requests that were answered.",
+                Family::default(),
+            ),
+            polls: add(&mut r, "poll_spans", "Poll spans stored.", Counter::default()),
+            suspects: add(
+                &mut r,
+                "suspect_spans",
+                "Spans stored because of a large busy_ns.",
+                Counter::default(),
+            ),
+            ignored: add(
+                &mut r,
+                "spans_ignored",
+                "Spans that are neither poll spans nor suspects.",
+                Counter::default(),
+            ),
+            rejected: add(
+                &mut r,
+                "spans_rejected",
+                "Poll spans that can't be used.",
+                Counter::default(),
+            ),
+            clamped: add(
+                &mut r,
+                "spans_clamped",
+                "Spans whose start was set to the time of arrival.",
+                Counter::default(),
+            ),
+            cut: add(&mut r, "names_cut", "Names cut to the bound.", Counter::default()),
+            dropped_by_senders: add(
+                &mut r,
+                "dropped_by_services",
+                "Records that services say they dropped; 0 means complete.",
+                Counter::default(),
+            ),
+            requests_refused: add(
+                &mut r,
+                "requests_refused",
+                "Requests answered with an error.",
+                none(),
+            ),
+            requests_not_kept: add(
+                &mut r,
+                "requests_not_kept",
+                "Requests of signals that are not stored.",
+                Family::default(),
+            ),
+            inserts: add(&mut r, "inserts", "Batches sent to ClickHouse.", Family::default()),
+            insert_rows: add(
+                &mut r,
+                "insert_rows",
+                "Rows that ClickHouse took.",
+                Counter::default(),
+            ),
+            insert_seconds: Histogram::new(exponential_buckets(0.002, 2.0, 15)),
+            episodes_remembered: add(
+                &mut r,
+                "episodes_remembered",
+                "Episodes that late spans may still join.",
+                Gauge::default(),
+            ),
+            functions_overflowed: add(
+                &mut r,
+                "fold_overflow",
+                "Polls folded under otel.metric.overflow.",
+                Gauge::default(),
+            ),
+            rows_waiting: add(
+                &mut r,
+                "rows_waiting",
+                "Rows taken and not yet written.",
+                Gauge::default(),
+            ),
+            clickhouse_up: add(
+                &mut r,
+                "clickhouse_up",
+                "1 when ClickHouse answered last.",
+                Gauge::default(),
+            ),
+            engine_restarts: add(
+                &mut r,
+                "engine_restarts",
+                "Times the embedded engine was started again.",
+                Gauge::default(),
+            ),
+            registry: Registry::default(),
+        };
+        let latency = metrics.insert_seconds.clone();
+        r.register_with_unit("insert", "Time of one batch.", Unit::Seconds, latency);
+        Self { registry: r, ..metrics }
+    }
+
+    /// A request was answered.
+    pub(crate) fn received(
+        &self,
+        transport: Transport,
+        counts: &Counts,
+        polls: usize,
+        suspects: usize,
+    ) {
+        self.spans.get_or_create(&OfTransport { transport }).inc_by(counts.spans);
+        self.polls.inc_by(count(polls));
+        self.suspects.inc_by(count(suspects));
+        self.ignored.inc_by(counts.ignored);
+        self.rejected.inc_by(counts.rejected);
+        self.clamped.inc_by(counts.clamped);
+        self.cut.inc_by(counts.cut);
+        self.dropped_by_senders.inc_by(counts.dropped_by_senders);
+    }
+
+    /// A request was answered with an error.
+    pub(crate) fn refused(&self, transport: Transport, reason: &'static str) {
+        self.requests_refused.get_or_create(&Refused { transport, reason }).inc();
+    }
+
+    /// A request held nothing that is stored.
+    pub(crate) fn not_kept(&self, signal: &'static str) {
+        self.requests_not_kept.get_or_create(&OfSignal { signal }).inc();
+    }
+
+    /// ClickHouse took a batch, or not.
+    pub(crate) fn insert(&self, rows: usize, took: Duration, taken: bool) {
+        let outcome = if taken { "taken" } else { "failed" };
+        self.inserts.get_or_create(&Outcome { outcome }).inc();
+        self.insert_seconds.observe(took.as_secs_f64());
+        self.clickhouse_up.set(i64::from(taken));
+        if taken {
+            self.insert_rows.inc_by(count(rows));
+        }
+    }
+
+    /// What the fold remembers.
+    pub(crate) fn fold(&self, remembered: usize, overflowed: u64) {
+        self.episodes_remembered.set(i64::try_from(remembered).unwrap_or(i64::MAX));
+        self.functions_overflowed.set(overflowed);
+    }
+
+    /// Whether ClickHouse answered.
+    pub(crate) fn clickhouse(&self, up: bool) {
+        self.clickhouse_up.set(i64::from(up));
+    }
+
+    /// The totals that the page shows.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals {
+            received: self.polls.get() + self.suspects.get(),
+            ignored: self.ignored.get(),
+            dropped_by_services: self.dropped_by_senders.get(),
+        }
+    }
+
+    /// All of it as text, with what is read at this moment.
+    pub(crate) fn text(&self, rows_waiting: u64, engine_restarts: u64) -> String {
+        self.rows_waiting.set(rows_waiting);
+        self.engine_restarts.set(engine_restarts);
+        let mut out = String::new();
+        if text::encode(&mut out, &self.registry).is_err() {
+            let _infallible = out.write_str("# EOF\n");
+        }
+        out
+    }
+}
+
+/// Registers a metric and hands it back.
+fn add<M>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M
+where
+    M: prometheus_client::registry::Metric + Clone,
+{
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
