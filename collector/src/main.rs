@@ -1,2 +1,90 @@
-//! The collector.
-fn main() {}
+//! `holdup`: finds what is holding up async services.
+//!
+//! Data takes its way through the folders: `receive` takes OTLP requests, `decode` makes rows of
+//! them, `store` writes those to ClickHouse, `fold` makes episodes of them, and `page` shows what
+//! `queries/` asks. `serve` wires all of it; `engine` is the ClickHouse that it brings along.
+
+mod clock;
+mod command;
+mod config;
+mod decode;
+mod engine;
+mod fold;
+mod metrics;
+mod page;
+mod receive;
+mod serve;
+mod span;
+mod store;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Finds what is holding up async services
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Take OTLP, write ClickHouse, serve the page
+    Serve(config::Settings),
+    /// Bring the schema of a ClickHouse up to date
+    Migrate(config::Settings),
+    /// Ask a running collector
+    Query(command::query::QueryArgs),
+    /// The embedded ClickHouse engine
+    #[command(subcommand)]
+    Engine(engine::EngineCommand),
+}
+
+/// Exit code for a configuration that can't be used (`EX_CONFIG` of sysexits.h).
+const BAD_CONFIGURATION: u8 = 78;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging();
+    let outcome = match cli.command {
+        Command::Serve(settings) => serve(settings),
+        Command::Migrate(settings) => command::migrate::run(settings),
+        Command::Query(args) => command::query::run(&args),
+        Command::Engine(command) => command.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do when stderr is gone too.
+            let _unwritten = writeln!(std::io::stderr(), "holdup: {error:#}");
+            let of_configuration = error.downcast_ref::<config::ConfigError>().is_some()
+                || matches!(
+                    error.downcast_ref::<store::MigrateError>(),
+                    Some(store::MigrateError::Newer { .. } | store::MigrateError::Name(_))
+                );
+            ExitCode::from(if of_configuration { BAD_CONFIGURATION } else { 1 })
+        }
+    }
+}
+
+fn serve(settings: config::Settings) -> anyhow::Result<()> {
+    let config = settings.resolve()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve::run(config));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    outcome
+}
+
+/// Logs go to stderr; `RUST_LOG` says how much.
+fn start_logging() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .init();
+}

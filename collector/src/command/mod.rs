@@ -1,0 +1,4 @@
+//! The subcommands that run and end.
+
+pub(crate) mod migrate;
+pub(crate) mod query;

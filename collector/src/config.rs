@@ -1,0 +1,316 @@
+//! The configuration: a flag goes over an environment variable, that over the file, that over the
+//! default.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::fold;
+use crate::receive::RequestLimits;
+use crate::store::{Address, WriterSettings};
+
+/// What `holdup serve` runs with.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// OTLP over gRPC.
+    pub(crate) grpc_listen: SocketAddr,
+    /// OTLP over HTTP.
+    pub(crate) http_listen: SocketAddr,
+    /// The page.
+    pub(crate) page_listen: SocketAddr,
+    /// Where ClickHouse is.
+    pub(crate) clickhouse: ClickHouse,
+    /// Bounds on requests.
+    pub(crate) requests: RequestLimits,
+    /// Bounds of batches, and how polls become episodes.
+    pub(crate) writer: WriterSettings,
+    /// How long requests under way may take when it stops.
+    pub(crate) stop_within: Duration,
+}
+
+/// Somebody's ClickHouse, or our own.
+#[derive(Clone, Debug)]
+pub(crate) enum ClickHouse {
+    /// One that the user runs.
+    At(Address),
+    /// The embedded engine.
+    Embedded {
+        /// Folder for its data.
+        data_dir: PathBuf,
+        /// Where it serves ClickHouse's HTTP interface.
+        listen: SocketAddr,
+        /// The library, when it is not where it is installed to.
+        library: Option<PathBuf>,
+        /// Database that holds the tables.
+        database: String,
+    },
+}
+
+/// Why the configuration can't be used. The exit code is 78.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// A file that can't be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file with something wrong in it.
+    #[error("{path}: {reason}")]
+    Invalid {
+        /// Which.
+        path: PathBuf,
+        /// What and where.
+        reason: String,
+    },
+    /// Values that don't go together.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+/// The settings of `holdup serve`. Each is also an environment variable, and all but `--config` a
+/// key of the file, with `_` for `-`.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Configuration file (TOML)
+    #[arg(long, env = "HOLDUP_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub(crate) config: Option<PathBuf>,
+    /// Where OTLP over gRPC is taken [default: 127.0.0.1:4317]
+    #[arg(long, env = "HOLDUP_GRPC_LISTEN", value_name = "ADDR")]
+    grpc_listen: Option<SocketAddr>,
+    /// Where OTLP over HTTP is taken [default: 127.0.0.1:4318]
+    #[arg(long, env = "HOLDUP_HTTP_LISTEN", value_name = "ADDR")]
+    http_listen: Option<SocketAddr>,
+    /// Where the page, the API and /metrics are served [default: 127.0.0.1:4380]
+    #[arg(long, env = "HOLDUP_PAGE_LISTEN", value_name = "ADDR")]
+    page_listen: Option<SocketAddr>,
+    /// ClickHouse's HTTP interface, for example http://clickhouse:8123; without it, holdup runs its
+    /// own
+    #[arg(long, env = "HOLDUP_CLICKHOUSE_URL", value_name = "URL")]
+    clickhouse_url: Option<String>,
+    /// ClickHouse's user [default: default]
+    #[arg(long, env = "HOLDUP_CLICKHOUSE_USER", value_name = "NAME")]
+    clickhouse_user: Option<String>,
+    /// File with the user's password
+    #[arg(long, env = "HOLDUP_CLICKHOUSE_PASSWORD_FILE", value_name = "FILE")]
+    clickhouse_password_file: Option<PathBuf>,
+    /// Database for the tables, made when absent [default: holdup]
+    #[arg(long, env = "HOLDUP_CLICKHOUSE_DATABASE", value_name = "NAME")]
+    clickhouse_database: Option<String>,
+    /// Folder for the data of the embedded engine [default: $XDG_DATA_HOME/holdup]
+    #[arg(long, env = "HOLDUP_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the embedded engine serves ClickHouse's HTTP interface [default: 127.0.0.1:8123]
+    #[arg(long, env = "HOLDUP_ENGINE_LISTEN", value_name = "ADDR")]
+    engine_listen: Option<SocketAddr>,
+    /// The engine's library, when `holdup engine install` did not put it in its place
+    #[arg(long, env = "HOLDUP_ENGINE_LIBRARY", value_name = "FILE")]
+    engine_library: Option<PathBuf>,
+    /// Slow polls further apart than this are different episodes [default: 1s]
+    #[arg(long, env = "HOLDUP_EPISODE_GAP", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde")]
+    episode_gap: Option<Duration>,
+    /// Largest gRPC message, bytes [default: 4194304]
+    #[arg(long, env = "HOLDUP_GRPC_BYTES_MAX", value_name = "BYTES")]
+    grpc_bytes_max: Option<usize>,
+    /// Largest HTTP body, compressed and decompressed alike, bytes [default: 20971520]
+    #[arg(long, env = "HOLDUP_HTTP_BYTES_MAX", value_name = "BYTES")]
+    http_bytes_max: Option<usize>,
+    /// Rows that may wait for ClickHouse before senders are told to come again [default: 500000]
+    #[arg(long, env = "HOLDUP_WAITING_ROWS_MAX", value_name = "ROWS")]
+    waiting_rows_max: Option<u32>,
+}
+
+impl Settings {
+    /// The configuration, with the file read and the defaults filled in.
+    pub(crate) fn resolve(self) -> Result<Config, ConfigError> {
+        let file = match &self.config {
+            Some(path) => read(path)?,
+            None => Self::default(),
+        };
+        self.over(file).complete()
+    }
+
+    /// These settings, and where they say nothing, the others.
+    fn over(self, file: Self) -> Self {
+        Self {
+            config: self.config,
+            grpc_listen: self.grpc_listen.or(file.grpc_listen),
+            http_listen: self.http_listen.or(file.http_listen),
+            page_listen: self.page_listen.or(file.page_listen),
+            clickhouse_url: self.clickhouse_url.or(file.clickhouse_url),
+            clickhouse_user: self.clickhouse_user.or(file.clickhouse_user),
+            clickhouse_password_file: self
+                .clickhouse_password_file
+                .or(file.clickhouse_password_file),
+            clickhouse_database: self.clickhouse_database.or(file.clickhouse_database),
+            data_dir: self.data_dir.or(file.data_dir),
+            engine_listen: self.engine_listen.or(file.engine_listen),
+            engine_library: self.engine_library.or(file.engine_library),
+            episode_gap: self.episode_gap.or(file.episode_gap),
+            grpc_bytes_max: self.grpc_bytes_max.or(file.grpc_bytes_max),
+            http_bytes_max: self.http_bytes_max.or(file.http_bytes_max),
+            waiting_rows_max: self.waiting_rows_max.or(file.waiting_rows_max),
+        }
+    }
+
+    fn complete(self) -> Result<Config, ConfigError> {
+        let clickhouse = self.clickhouse()?;
+        let requests = RequestLimits::default();
+        let writer = WriterSettings::default();
+        let fold = fold::Settings::default();
+        Ok(Config {
+            grpc_listen: self.grpc_listen.unwrap_or(([127, 0, 0, 1], 4317).into()),
+            http_listen: self.http_listen.unwrap_or(([127, 0, 0, 1], 4318).into()),
+            page_listen: self.page_listen.unwrap_or(([127, 0, 0, 1], 4380).into()),
+            clickhouse,
+            requests: RequestLimits {
+                grpc_bytes_max: self.grpc_bytes_max.unwrap_or(requests.grpc_bytes_max),
+                http_bytes_max: self.http_bytes_max.unwrap_or(requests.http_bytes_max),
+                ..requests
+            },
+            writer: WriterSettings {
+                waiting_rows_max: self
+                    .waiting_rows_max
+                    .unwrap_or(writer.waiting_rows_max)
+                    .clamp(1, WAITING_ROWS_LIMIT),
+                fold: fold::Settings { gap: self.episode_gap.unwrap_or(fold.gap), ..fold },
+                ..writer
+            },
+            stop_within: Duration::from_secs(10),
+        })
+    }
+
+    fn clickhouse(&self) -> Result<ClickHouse, ConfigError> {
+        let database = self.clickhouse_database.clone().unwrap_or_else(|| "holdup".into());
+        let Some(url) = self.clickhouse_url.clone() else {
+            if self.clickhouse_user.is_some() || self.clickhouse_password_file.is_some() {
+                return Err(ConfigError::Conflict(
+                    "a ClickHouse user is given but no ClickHouse: add --clickhouse-url".into(),
+                ));
+            }
+            return Ok(ClickHouse::Embedded {
+                data_dir: self.data_dir.clone().unwrap_or_else(crate::engine::data_home),
+                listen: self.engine_listen.unwrap_or(([127, 0, 0, 1], 8123).into()),
+                library: self.engine_library.clone(),
+                database,
+            });
+        };
+        if !url.starts_with("http://") {
+            return Err(ConfigError::Conflict(format!(
+                "--clickhouse-url {url:?} is no address of ClickHouse's HTTP interface: it begins \
+                 with http:// and most often ends with :8123"
+            )));
+        }
+        let password = match &self.clickhouse_password_file {
+            Some(path) => read_text(path)?.trim_end_matches(['\r', '\n']).to_owned(),
+            None => String::new(),
+        };
+        let user = self.clickhouse_user.clone().unwrap_or_else(|| "default".into());
+        Ok(ClickHouse::At(Address { url, user, password, database }))
+    }
+}
+
+/// More waiting rows than this would not fit the memory of any machine that runs this.
+const WAITING_ROWS_LIMIT: u32 = 100_000_000;
+
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+}
+
+fn read(path: &Path) -> Result<Settings, ConfigError> {
+    let text = read_text(path)?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
+        let place = line.map(|n| format!("line {n}: ")).unwrap_or_default();
+        let reason =
+            format!("{place}{}{}", first_line(error.message()), suggestion(error.message()));
+        ConfigError::Invalid { path: path.to_owned(), reason }
+    })
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// The known key that an unknown one was probably meant to be.
+fn suggestion(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    if !message.starts_with("unknown field") {
+        return String::new();
+    }
+    let unknown = quoted.next().unwrap_or_default();
+    let nearest = quoted.min_by_key(|known| strsim::damerau_levenshtein(unknown, known));
+    nearest.map(|known| format!(" (did you mean `{known}`?)")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClickHouse, Config, Settings};
+    use std::io::Write;
+
+    fn from_file(text: &str) -> Result<Config, String> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let settings = Settings { config: Some(file.path().into()), ..Settings::default() };
+        settings.resolve().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_flag_goes_over_the_file_and_that_over_the_default() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "grpc_listen = '127.0.0.1:1'\nhttp_listen = '127.0.0.1:2'").unwrap();
+        let settings = Settings {
+            config: Some(file.path().into()),
+            grpc_listen: Some(([127, 0, 0, 1], 9).into()),
+            data_dir: Some("x".into()),
+            ..Settings::default()
+        };
+        let config = settings.resolve().unwrap();
+        let ports = [config.grpc_listen, config.http_listen, config.page_listen].map(|a| a.port());
+        assert_eq!(ports, [9, 2, 4380]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line_and_a_suggestion() {
+        let error = from_file("data_dir = 'x'\ngrpc_listn = '127.0.0.1:1'\n").unwrap_err();
+        assert!(error.contains("line 2: unknown field `grpc_listn`"), "{error}");
+        assert!(error.contains("did you mean `grpc_listen`?"), "{error}");
+        assert_eq!(error.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_line() {
+        let error = from_file("\n\nepisode_gap = 'soon'\n").unwrap_err();
+        assert!(error.contains("line 3: "), "{error}");
+    }
+
+    #[test]
+    fn a_user_needs_a_server() {
+        let error = from_file("clickhouse_user = 'x'").unwrap_err();
+        assert!(error.contains("add --clickhouse-url"), "{error}");
+        let error = from_file("clickhouse_url = 'tcp://h:9000'").unwrap_err();
+        assert!(error.contains("begins with http://"), "{error}");
+    }
+
+    #[test]
+    fn a_password_comes_from_its_file_without_the_newline() {
+        let mut password = tempfile::NamedTempFile::new().unwrap();
+        writeln!(password, "s3cret").unwrap();
+        let config = from_file(&format!(
+            "clickhouse_url = 'http://h:8123'\nclickhouse_password_file = {:?}",
+            password.path()
+        ));
+        let ClickHouse::At(address) = config.unwrap().clickhouse else { panic!("a server") };
+        assert_eq!((address.user.as_str(), address.password.as_str()), ("default", "s3cret"));
+    }
+}

@@ -1,0 +1,200 @@
+//! `holdup serve`: wires everything together, and takes it apart again.
+//!
+//! Shutdown runs along the way that data takes: no more connections, then the requests under way,
+//! then the writer, which ends when nothing can feed it any more, then the engine.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::{ClickHouse, Config};
+use crate::engine::{Supervisor, SupervisorOptions};
+use crate::metrics::Metrics;
+use crate::page::{self, Page};
+use crate::receive::{self, Receiver};
+use crate::store::{Address, Store, Writer};
+
+/// The listeners, bound before anything else, so that a port in use is told at once.
+struct Listeners {
+    grpc: TcpListener,
+    http: TcpListener,
+    page: TcpListener,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    let mut stop_signal = StopSignal::new()?;
+    let listeners = Listeners {
+        grpc: bind(config.grpc_listen, "OTLP over gRPC", "--grpc-listen").await?,
+        http: bind(config.http_listen, "OTLP over HTTP", "--http-listen").await?,
+        page: bind(config.page_listen, "the page", "--page-listen").await?,
+    };
+    let (address, engine) = clickhouse(&config.clickhouse).await?;
+    let served = tokio::select! {
+        served = serve(&config, listeners, address, engine.as_ref()) => served,
+        () = stop_signal.wait() => Ok(None),
+    };
+    let outcome = match served {
+        Ok(Some(running)) => {
+            stop_signal.wait().await;
+            running.stop(config.stop_within).await;
+            Ok(())
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Some(engine) = engine {
+        engine.stop().await;
+    }
+    outcome
+}
+
+/// Where ClickHouse is: where the user said, or in an engine started here.
+async fn clickhouse(wanted: &ClickHouse) -> anyhow::Result<(Address, Option<Supervisor>)> {
+    let (data_dir, listen, library, database) = match wanted {
+        ClickHouse::At(address) => return Ok((address.clone(), None)),
+        ClickHouse::Embedded { data_dir, listen, library, database } => {
+            (data_dir, listen, library, database)
+        }
+    };
+    let options = SupervisorOptions {
+        program: None,
+        path: data_dir.join("clickhouse"),
+        listen: *listen,
+        library: library.clone(),
+        user: None,
+        password_file: None,
+    };
+    let engine = Supervisor::start(options).await?;
+    let address = Address {
+        url: engine.url(),
+        user: "default".into(),
+        password: String::new(),
+        database: database.clone(),
+    };
+    Ok((address, Some(engine)))
+}
+
+/// Everything that runs.
+struct Running {
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<()>>,
+    writer: JoinHandle<()>,
+}
+
+impl Running {
+    /// Ends what runs, in the order in which data goes through it.
+    async fn stop(self, within: Duration) {
+        tracing::info!("stopping: finishing the requests under way");
+        self.stop.send_replace(true);
+        let deadline = tokio::time::Instant::now() + within;
+        for server in self.servers {
+            let abort = server.abort_handle();
+            if tokio::time::timeout_at(deadline, server).await.is_err() {
+                tracing::warn!("requests under way were cut off after {within:?}");
+                abort.abort();
+            }
+        }
+        // With the servers gone nothing holds an intake, and the writer ends by itself.
+        if tokio::time::timeout(within, self.writer).await.is_err() {
+            tracing::warn!("ClickHouse did not take what was left within {within:?}");
+        }
+    }
+}
+
+async fn serve(
+    config: &Config,
+    listeners: Listeners,
+    address: Address,
+    engine: Option<&Supervisor>,
+) -> anyhow::Result<Option<Running>> {
+    let clickhouse_url = address.url.clone();
+    let store = Store::new(address);
+    for step in store.migrate().await? {
+        tracing::info!("applied schema step {step}");
+    }
+    let metrics = Arc::new(Metrics::new());
+    metrics.clickhouse(true);
+    let (intake, mut writer) =
+        Writer::new(store.clone(), config.writer.clone(), Arc::clone(&metrics));
+    writer.recover().await.context("cannot read back the episodes under way")?;
+    let receiver = Receiver::new(intake.clone(), config.requests.clone(), Arc::clone(&metrics));
+    let page = Page { store, intake, metrics, engine_restarts: engine.map(Supervisor::restarts) };
+    let ready = serde_json::json!({
+        "grpc": listeners.grpc.local_addr()?.to_string(),
+        "http": listeners.http.local_addr()?.to_string(),
+        "page": listeners.page.local_addr()?.to_string(),
+        "clickhouse": clickhouse_url,
+    });
+    let (stop, stopped) = watch::channel(false);
+    let servers = vec![
+        listen(listeners.grpc, receive::grpc_routes(receiver.clone()), stopped.clone()),
+        listen(listeners.http, receive::http_routes(receiver), stopped.clone()),
+        listen(listeners.page, page::routes(page), stopped),
+    ];
+    let writer = tokio::spawn(writer.run());
+    announce(&ready)?;
+    Ok(Some(Running { stop, servers, writer }))
+}
+
+/// One line on stdout, for whoever started it.
+fn announce(ready: &serde_json::Value) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{ready}").and_then(|()| out.flush()).context("cannot write to stdout")
+}
+
+async fn bind(address: SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address} for {what}: stop what listens there, or choose another \
+             address with {flag} (port 0 takes any that is free)"
+        )
+    })
+}
+
+fn listen(
+    listener: TcpListener,
+    routes: Router,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let stop = async move {
+            // An error means that the sender is gone, which is a stop as well.
+            let _stopped = stopped.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
+            tracing::error!(%error, "a listener failed");
+        }
+    })
+}
+
+/// The signals that ask it to stop.
+struct StopSignal {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignal {
+    fn new() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let on = |kind| signal(kind).context("cannot watch for signals");
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
