@@ -1,0 +1,310 @@
+//! Keeps an engine's process running: starts it, watches it, starts it again.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::library::locate;
+use super::run::STOP_GRACE;
+use super::{EngineError, session::locked};
+
+/// Time for the engine to come up; with much data it loads each table's parts first.
+const START_TIME: Duration = Duration::from_secs(120);
+
+/// Time between SIGTERM and SIGKILL: longer than the engine itself waits for its statements.
+const STOP_TIME: Duration = Duration::from_secs(20);
+const _: () = assert!(STOP_TIME.as_secs() > STOP_GRACE.as_secs() + 5);
+
+/// Pause before the first restart, doubled by each that follows, up to the second.
+const BACK_OFF: Duration = Duration::from_millis(100);
+const BACK_OFF_MAX: Duration = Duration::from_secs(10);
+
+/// An engine that was up for so long starts afresh with the shortest pause.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub(crate) struct SupervisorOptions {
+    /// The program whose `engine run` is the engine; by default this one.
+    pub(crate) program: Option<PathBuf>,
+    /// Folder of the data.
+    pub(crate) path: PathBuf,
+    /// Address to listen on; with port 0, the one that is found is kept through restarts.
+    pub(crate) listen: SocketAddr,
+    /// libchdb.so, by default where it was installed.
+    pub(crate) library: Option<PathBuf>,
+    /// User that clients have to name.
+    pub(crate) user: Option<String>,
+    /// File with the password that clients have to send.
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// Whether there is an engine to send statements to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EngineState {
+    /// Its process has been started, and does not accept yet.
+    Starting,
+    /// It accepts.
+    Up,
+    /// It is not running.
+    Down {
+        /// What ended it.
+        reason: String,
+    },
+}
+
+/// An engine that is kept running until [`Supervisor::stop`].
+pub(crate) struct Supervisor {
+    address: SocketAddr,
+    state: watch::Receiver<EngineState>,
+    restarts: Arc<AtomicU64>,
+    pid: Arc<AtomicU64>,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Supervisor {
+    /// Starts an engine, and returns once it accepts.
+    pub(crate) async fn start(mut options: SupervisorOptions) -> Result<Self, EngineError> {
+        options.library = Some(locate(options.library.as_deref())?);
+        let mut process = Process::spawn(&options)?;
+        let address = process.listening().await?;
+        options.listen = address;
+        let (sender, state) = watch::channel(EngineState::Up);
+        let (stop, stopping) = oneshot::channel();
+        let restarts = Arc::new(AtomicU64::new(0));
+        let pid = Arc::new(AtomicU64::new(process.pid()));
+        let keeper = Keeper {
+            options,
+            state: sender,
+            restarts: Arc::clone(&restarts),
+            pid: Arc::clone(&pid),
+        };
+        let task = Some(tokio::spawn(keeper.run(process, stopping)));
+        Ok(Self { address, state, restarts, pid, stop: Some(stop), task })
+    }
+
+    /// Where the engine's HTTP interface is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The engine's state, and its changes.
+    pub(crate) fn state(&self) -> watch::Receiver<EngineState> {
+        self.state.clone()
+    }
+
+    /// How often the engine was started again; the counter goes on counting.
+    pub(crate) fn restarts(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.restarts)
+    }
+
+    /// The process that is the engine, 0 while there is none.
+    pub(crate) fn pid(&self) -> u64 {
+        self.pid.load(Ordering::Relaxed)
+    }
+
+    /// Stops the engine: running statements get time to end.
+    pub(crate) async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            // The keeper has ended on its own where this fails.
+            let _ = stop.send(());
+        }
+        if let Some(task) = self.task.take() {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the engine's supervisor failed");
+            }
+        }
+    }
+}
+
+struct Keeper {
+    options: SupervisorOptions,
+    state: watch::Sender<EngineState>,
+    restarts: Arc<AtomicU64>,
+    pid: Arc<AtomicU64>,
+}
+
+impl Keeper {
+    async fn run(self, mut process: Process, mut stop: oneshot::Receiver<()>) {
+        let mut pause = BACK_OFF;
+        let mut up_since = Instant::now();
+        loop {
+            let reason = tokio::select! {
+                // Dropping the supervisor is a stop as well.
+                _ = &mut stop => {
+                    process.stop().await;
+                    self.down("stopped");
+                    return;
+                }
+                status = process.child.wait() => process.why(status),
+            };
+            tracing::error!(reason, "the engine ended; starting it again");
+            self.down(&reason);
+            if up_since.elapsed() >= STEADY {
+                pause = BACK_OFF;
+            }
+            process = loop {
+                tokio::select! {
+                    _ = &mut stop => return,
+                    () = sleep(pause) => {}
+                }
+                pause = (pause * 2).min(BACK_OFF_MAX);
+                match self.restart(&mut stop).await {
+                    Some(Ok(process)) => break process,
+                    Some(Err(error)) => {
+                        tracing::error!(%error, "the engine did not start");
+                        self.down(&error.to_string());
+                    }
+                    None => return,
+                }
+            };
+            up_since = Instant::now();
+        }
+    }
+
+    /// `None` where it was stopped meanwhile.
+    async fn restart(
+        &self,
+        stop: &mut oneshot::Receiver<()>,
+    ) -> Option<Result<Process, EngineError>> {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+        let mut process = match Process::spawn(&self.options) {
+            Ok(process) => process,
+            Err(error) => return Some(Err(error)),
+        };
+        self.state.send_replace(EngineState::Starting);
+        let listening = tokio::select! {
+            _ = stop => {
+                process.stop().await;
+                self.down("stopped");
+                return None;
+            }
+            listening = process.listening() => listening,
+        };
+        Some(listening.map(|_| {
+            self.pid.store(process.pid(), Ordering::Relaxed);
+            self.state.send_replace(EngineState::Up);
+            process
+        }))
+    }
+
+    fn down(&self, reason: &str) {
+        self.pid.store(0, Ordering::Relaxed);
+        self.state.send_replace(EngineState::Down { reason: reason.to_owned() });
+    }
+}
+
+/// One run of the engine.
+struct Process {
+    child: Child,
+    /// What it said last, for when it ends.
+    last_line: Arc<std::sync::Mutex<String>>,
+}
+
+impl Process {
+    fn spawn(options: &SupervisorOptions) -> Result<Self, EngineError> {
+        let failed = |error: std::io::Error| EngineError::Process(error.to_string());
+        let program = match &options.program {
+            Some(program) => program.clone(),
+            None => std::env::current_exe().map_err(failed)?,
+        };
+        let mut command = Command::new(program);
+        command.args(["engine", "run", "--exit-with-parent", "--path"]).arg(&options.path);
+        command.arg("--listen").arg(options.listen.to_string());
+        let named = [("--library", &options.library), ("--password-file", &options.password_file)];
+        for (option, value) in named {
+            if let Some(value) = value {
+                command.arg(option).arg(value);
+            }
+        }
+        if let Some(user) = &options.user {
+            command.args(["--user", user]);
+        }
+        // The pipe to its input ends with this process, however that ends.
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C on a terminal is for the parent, which stops its child in order.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        let last_line = Arc::default();
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(relay(stderr, Arc::clone(&last_line)));
+        }
+        Ok(Self { child, last_line })
+    }
+
+    fn pid(&self) -> u64 {
+        self.child.id().unwrap_or_default().into()
+    }
+
+    /// Waits for the line that says where it listens.
+    async fn listening(&mut self) -> Result<SocketAddr, EngineError> {
+        let Some(stdout) = self.child.stdout.take() else {
+            return Err(EngineError::Process("it has no output".into()));
+        };
+        let mut lines = BufReader::new(stdout).lines();
+        let line = match timeout(START_TIME, lines.next_line()).await {
+            Ok(Ok(Some(line))) => line,
+            Ok(Ok(None) | Err(_)) => {
+                let status = timeout(STOP_TIME, self.child.wait()).await;
+                let status = status.unwrap_or_else(|error| Err(error.into()));
+                return Err(EngineError::Process(self.why(status)));
+            }
+            Err(_) => {
+                let seconds = START_TIME.as_secs();
+                return Err(EngineError::Process(format!("it is not up after {seconds} s")));
+            }
+        };
+        let address = serde_json::from_str::<serde_json::Value>(&line)
+            .ok()
+            .and_then(|value| value.get("listening")?.as_str()?.parse().ok());
+        address.ok_or_else(|| EngineError::Process(format!("it says: {line}")))
+    }
+
+    fn why(&self, status: std::io::Result<ExitStatus>) -> String {
+        let line = locked(&self.last_line).clone();
+        match status {
+            Ok(status) if line.is_empty() => status.to_string(),
+            Ok(status) => format!("{line} ({status})"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    async fn stop(&mut self) {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            if let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::TERM) {
+                tracing::warn!(%error, "the engine could not be told to stop");
+            }
+        }
+        if timeout(STOP_TIME, self.child.wait()).await.is_err() {
+            tracing::warn!("the engine does not stop; killing it");
+            if let Err(error) = self.child.kill().await {
+                tracing::warn!(%error, "the engine could not be killed");
+            }
+        }
+    }
+}
+
+/// Passes the engine's log on, line by line.
+async fn relay(stderr: impl AsyncRead + Unpin, last_line: Arc<std::sync::Mutex<String>>) {
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        tracing::info!(target: "holdup::engine", "{line}");
+        line.clone_into(&mut locked(&last_line));
+    }
+}
