@@ -84,9 +84,11 @@ function day(t: Date): string {
   return `${t.getFullYear()}-${two(t.getMonth() + 1)}-${two(t.getDate())}`;
 }
 
-/** `12,345`. */
+/** `12,345`, and `1.23 M` where the digits would not fit a column. */
 export function count(n: number | null | undefined): string {
-  return n == null ? NOTHING : n.toLocaleString('en-US');
+  if (n == null) return NOTHING;
+  if (n < 1e6) return n.toLocaleString('en-US');
+  return n < 999.5e6 ? `${digits(n / 1e6)} M` : `${digits(n / 1e9)} G`;
 }
 
 /** `1 poll`, `12 polls`. */

@@ -2,18 +2,23 @@
 
 import type { TrendPoint } from './api';
 
-/** The step of trends that were answered together: the least distance between two points. */
+const MINUTE = 60_000;
+const STEPS = 40;
+
+/**
+ * The step of trends that were answered together: what all distances are multiples of. Few points
+ * may be further apart; a step is a 40th of the range, in whole minutes, at most.
+ */
 export function stepOf(trends: readonly TrendPoint[][], from: number, to: number): number {
-  let step = Infinity;
-  for (const trend of trends) {
-    const times = trend.map(([at]) => at).sort((a, b) => a - b);
-    for (let i = 1; i < times.length; i += 1) {
-      const gap = (times[i] as number) - (times[i - 1] as number);
-      if (gap > 0) step = Math.min(step, gap);
-    }
-  }
-  // One point alone says nothing about its width.
-  return Number.isFinite(step) ? step : Math.max(1, (to - from) / 60);
+  const most = Math.max(1, Math.ceil((to - from) / STEPS / MINUTE)) * MINUTE;
+  const times = trends.flatMap((trend) => trend.map(([at]) => at));
+  const first = times[0] ?? 0;
+  const shared = times.reduce((step, at) => divisor(step, Math.abs(at - first)), 0);
+  return shared > 0 ? Math.min(most, shared) : most;
+}
+
+function divisor(a: number, b: number): number {
+  return b === 0 ? a : divisor(b, a % b);
 }
 
 /** One trend out of several: points of the same step are added. */

@@ -56,7 +56,9 @@ test('absolute times tell their zone', () => {
 });
 
 test('counts and shares', () => {
-  assert.equal(format.count(1234567), '1,234,567');
+  assert.equal(format.count(999_999), '999,999');
+  assert.equal(format.count(1_234_567), '1.23 M');
+  assert.equal(format.count(999_600_000), '1.00 G');
   assert.equal(format.plural(1, 'poll'), '1 poll');
   assert.equal(format.plural(0, 'poll'), '0 polls');
   assert.equal(format.share(1, 0), '–');

@@ -76,41 +76,15 @@ test('bins keep the sum of what is in the range', () => {
   assert.deepEqual(trend.binned([[500, 60]], 60, 0, 120, 2), [0, 0]);
 });
 
-test('the step is the least distance of any trend', () => {
-  assert.equal(
-    trend.stepOf(
-      [
-        [
-          [0, 1],
-          [180, 1],
-        ],
-        [
-          [60, 1],
-          [120, 1],
-        ],
-      ],
-      0,
-      900,
-    ),
-    60,
-  );
-  assert.equal(trend.stepOf([[[0, 1]]], 0, 6000), 100);
-  assert.deepEqual(
-    trend.addTrends([
-      [[60, 1]],
-      [
-        [0, 5],
-        [60, 2],
-      ],
-    ]),
-    [
-      [0, 5],
-      [60, 3],
-    ],
-  );
-});
-
-test('marks of the scales are round and hold the largest value', () => {
+test('the step is what all distances are multiples of, within bounds', () => {
+  const minutes = (...list) => list.map((m) => [m * 60_000, 1]);
+  const quarter = 15 * 60_000;
+  const day = 96 * quarter;
+  assert.equal(trend.stepOf([minutes(0, 36), minutes(108)], 0, day), 36 * 60_000);
+  assert.equal(trend.stepOf([minutes(0, 4), minutes(6)], 0, day), 2 * 60_000);
+  assert.equal(trend.stepOf([minutes(3, 13)], 0, quarter), 60_000, 'far apart in a short range');
+  assert.equal(trend.stepOf([minutes(3)], 0, quarter), 60_000, 'one point');
+  assert.equal(trend.stepOf([], 0, day), 36 * 60_000, 'none');
   assert.deepEqual(trend.durationTicks(2.5e9, 4), [0, 1e9, 2e9, 3e9]);
   assert.ok(trend.durationTicks(9e15, 4).at(-1) >= 9e15);
   const ticks = trend.timeTicks(0, 900_000, 8);

@@ -123,12 +123,15 @@ test('hostile names are harmless and leave the layout whole', async () => {
   }
 });
 
+/** Nothing sticks out to the right, and nothing unseen lengthens the page. */
 async function assertNoOverflow(page, where) {
-  const [content, view] = await page.evaluate(() => {
-    const { scrollWidth, clientWidth } = document.documentElement;
-    return [scrollWidth, clientWidth];
+  const [content, view, height, end] = await page.evaluate(() => {
+    const { scrollWidth, clientWidth, scrollHeight, clientHeight } = document.documentElement;
+    const footer = document.querySelector('footer').getBoundingClientRect().bottom + scrollY;
+    return [scrollWidth, clientWidth, scrollHeight, Math.max(footer, clientHeight)];
   });
   assert.ok(content <= view, `${where}: ${content} px wide in ${view}`);
+  assert.ok(height <= end + 2, `${where}: ${height} px long, of which ${end} are in use`);
 }
 
 test('an empty database says what to do next', async () => {

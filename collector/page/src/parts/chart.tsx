@@ -36,6 +36,7 @@ export function BlockedChart({ trend, step, window, height, quiet }: ChartProps)
   const pointed =
     at === null ? undefined : trend.find(([start]) => at >= start && at < start + step);
   const total = trend.reduce((sum, [, ns]) => sum + ns, 0);
+  const sum = `${duration(total)} blocked, at most ${duration(peak)} in ${stepInWords(step)}`;
   const follow = (event: PointerEvent) => {
     const left = (event.currentTarget as Element).getBoundingClientRect().left;
     setAt(from + ((event.clientX - left - LEFT) / inner) * (to - from));
@@ -53,7 +54,7 @@ export function BlockedChart({ trend, step, window, height, quiet }: ChartProps)
         width={width}
         height={height}
         role="img"
-        aria-label={`${duration(total)} blocked in all, at most ${duration(peak)} by ${stepInWords(step)}`}
+        aria-label={sum}
         onPointerMove={follow}
         onPointerLeave={() => setAt(null)}
       >
