@@ -85,6 +85,23 @@ test('the step is what all distances are multiples of, within bounds', () => {
   assert.equal(trend.stepOf([minutes(3, 13)], 0, quarter), 60_000, 'far apart in a short range');
   assert.equal(trend.stepOf([minutes(3)], 0, quarter), 60_000, 'one point');
   assert.equal(trend.stepOf([], 0, day), 36 * 60_000, 'none');
+});
+
+test('trends add up by step', () => {
+  const sum = trend.addTrends([
+    [[60, 1]],
+    [
+      [0, 5],
+      [60, 2],
+    ],
+  ]);
+  assert.deepEqual(sum, [
+    [0, 5],
+    [60, 3],
+  ]);
+});
+
+test('marks of the scales are round and hold the largest value', () => {
   assert.deepEqual(trend.durationTicks(2.5e9, 4), [0, 1e9, 2e9, 3e9]);
   assert.ok(trend.durationTicks(9e15, 4).at(-1) >= 9e15);
   const ticks = trend.timeTicks(0, 900_000, 8);
