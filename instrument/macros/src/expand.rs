@@ -8,9 +8,9 @@ use syn::{Block, Result, ReturnType, Signature, Type, parse_quote};
 use crate::arguments::Arguments;
 use crate::target;
 
-pub(crate) fn detect_blocking(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
+pub(crate) fn detect_blocking(arguments: TokenStream, item: &TokenStream) -> Result<TokenStream> {
     let arguments = Arguments::parse(arguments)?;
-    let mut function = target::function(&item)?;
+    let mut function = target::function(item)?;
     let site = site(&arguments, function.sig.ident.span());
     if function.sig.asyncness.is_some() {
         let typed = typed_return(&function.sig);

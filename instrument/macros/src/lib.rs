@@ -57,8 +57,8 @@ mod target;
 /// ```
 #[proc_macro_attribute]
 pub fn detect_blocking(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    let original = proc_macro2::TokenStream::from(item.clone());
-    expand::detect_blocking(arguments.into(), item.into())
+    let original = proc_macro2::TokenStream::from(item);
+    expand::detect_blocking(arguments.into(), &original)
         .unwrap_or_else(|error| {
             // The function itself stays, so that its callers bring no errors of their own.
             let mut tokens = error.to_compile_error();

@@ -12,7 +12,8 @@ pub(crate) fn task() -> Option<Id> {
     tokio::task::try_id()
 }
 
-/// Index of the worker of a multi-threaded runtime that this thread is.
+/// Index of the runtime's worker that this thread is; none for the root future of a multi-threaded
+/// runtime's `block_on`.
 pub(crate) fn worker() -> Option<u32> {
     tokio::runtime::worker_index().and_then(|index| u32::try_from(index).ok())
 }

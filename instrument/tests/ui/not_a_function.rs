@@ -1,0 +1,6 @@
+//! Only functions have a body to be timed.
+
+#[holdup::detect_blocking]
+struct Shop;
+
+fn main() {}
