@@ -34,7 +34,6 @@ codes! {
     SESSION_NOT_FOUND = 372,
     SESSION_IS_LOCKED = 373,
     AUTHENTICATION_FAILED = 516,
-    HTTP_LENGTH_REQUIRED = 381,
 }
 
 impl Exception {

@@ -117,12 +117,12 @@ impl Library {
     /// Opens a connection. All connections of a process share one data folder.
     pub(crate) fn connect(&self, path: &str) -> Result<Connection, EngineError> {
         let failed = |reason: &str| EngineError::Connect { reason: reason.to_owned() };
-        let arguments =
-            ["holdup".to_owned(), format!("--path={path}"), "--implicit_select=0".into()]
-                .into_iter()
-                .map(CString::new)
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|_| failed("the data folder's name contains a zero byte"))?;
+        // No setting is given here: with one, the engine's threads survive its shutdown.
+        let arguments = ["holdup".to_owned(), format!("--path={path}")]
+            .into_iter()
+            .map(CString::new)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| failed("the data folder's name contains a zero byte"))?;
         let mut pointers: Vec<*mut c_char> =
             arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
         let count = c_int::try_from(pointers.len()).map_err(|_| failed("too many arguments"))?;

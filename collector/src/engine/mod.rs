@@ -29,9 +29,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use install::InstallArgs;
-pub(crate) use library::{data_home, locate};
+pub(crate) use library::data_home;
 pub(crate) use run::EngineArgs;
-pub(crate) use supervise::{EngineState, Supervisor, SupervisorOptions};
+pub(crate) use supervise::{Supervisor, SupervisorOptions};
 
 /// `holdup engine …`.
 #[derive(Debug, clap::Subcommand)]

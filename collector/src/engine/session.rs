@@ -233,9 +233,10 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// The mark, by which a statement is found to be cancelled, goes where the engine lists it.
+/// The mark, by which a statement is found to be cancelled, goes where the engine lists it. A
+/// bare expression is no statement, as on a server.
 fn set_statement(settings: &[(String, String)], mark: &str) -> Result<String, Exception> {
-    let mut sql = format!("SET log_comment = {}", quoted(mark, '\''));
+    let mut sql = format!("SET implicit_select = 0, log_comment = {}", quoted(mark, '\''));
     for (name, value) in settings {
         let is_name = !name.is_empty()
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
@@ -275,7 +276,7 @@ mod tests {
         let settings = [("a.b".to_owned(), "x'\\y".to_owned())];
         assert_eq!(
             set_statement(&settings, "m").unwrap(),
-            r"SET log_comment = 'm', `a.b` = 'x\'\\y'"
+            r"SET implicit_select = 0, log_comment = 'm', `a.b` = 'x\'\\y'"
         );
         for name in ["", "a`b", "a b", "a=1"] {
             assert_eq!(set_statement(&[(name.into(), "1".into())], "m").unwrap_err().code, 36);

@@ -67,7 +67,6 @@ pub(crate) struct Supervisor {
     address: SocketAddr,
     state: watch::Receiver<EngineState>,
     restarts: Arc<AtomicU64>,
-    pid: Arc<AtomicU64>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
@@ -82,15 +81,9 @@ impl Supervisor {
         let (sender, state) = watch::channel(EngineState::Up);
         let (stop, stopping) = oneshot::channel();
         let restarts = Arc::new(AtomicU64::new(0));
-        let pid = Arc::new(AtomicU64::new(process.pid()));
-        let keeper = Keeper {
-            options,
-            state: sender,
-            restarts: Arc::clone(&restarts),
-            pid: Arc::clone(&pid),
-        };
+        let keeper = Keeper { options, state: sender, restarts: Arc::clone(&restarts) };
         let task = Some(tokio::spawn(keeper.run(process, stopping)));
-        Ok(Self { address, state, restarts, pid, stop: Some(stop), task })
+        Ok(Self { address, state, restarts, stop: Some(stop), task })
     }
 
     /// Where the engine's HTTP interface is.
@@ -99,6 +92,7 @@ impl Supervisor {
     }
 
     /// The engine's state, and its changes.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the status that shows it asks ClickHouse"))]
     pub(crate) fn state(&self) -> watch::Receiver<EngineState> {
         self.state.clone()
     }
@@ -106,11 +100,6 @@ impl Supervisor {
     /// How often the engine was started again; the counter goes on counting.
     pub(crate) fn restarts(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.restarts)
-    }
-
-    /// The process that is the engine, 0 while there is none.
-    pub(crate) fn pid(&self) -> u64 {
-        self.pid.load(Ordering::Relaxed)
     }
 
     /// Stops the engine: running statements get time to end.
@@ -131,7 +120,6 @@ struct Keeper {
     options: SupervisorOptions,
     state: watch::Sender<EngineState>,
     restarts: Arc<AtomicU64>,
-    pid: Arc<AtomicU64>,
 }
 
 impl Keeper {
@@ -192,14 +180,12 @@ impl Keeper {
             listening = process.listening() => listening,
         };
         Some(listening.map(|_| {
-            self.pid.store(process.pid(), Ordering::Relaxed);
             self.state.send_replace(EngineState::Up);
             process
         }))
     }
 
     fn down(&self, reason: &str) {
-        self.pid.store(0, Ordering::Relaxed);
         self.state.send_replace(EngineState::Down { reason: reason.to_owned() });
     }
 }
@@ -209,6 +195,8 @@ struct Process {
     child: Child,
     /// What it said last, for when it ends.
     last_line: Arc<std::sync::Mutex<String>>,
+    /// The pipe whose end tells the engine that this process is gone.
+    _lifeline: Option<tokio::process::ChildStdin>,
 }
 
 impl Process {
@@ -244,11 +232,9 @@ impl Process {
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(relay(stderr, Arc::clone(&last_line)));
         }
-        Ok(Self { child, last_line })
-    }
-
-    fn pid(&self) -> u64 {
-        self.child.id().unwrap_or_default().into()
+        // Kept apart from the child, because waiting for the child would close it.
+        let lifeline = child.stdin.take();
+        Ok(Self { child, last_line, _lifeline: lifeline })
     }
 
     /// Waits for the line that says where it listens.
@@ -306,5 +292,65 @@ async fn relay(stderr: impl AsyncRead + Unpin, last_line: Arc<std::sync::Mutex<S
     while let Ok(Some(line)) = lines.next_line().await {
         tracing::info!(target: "holdup::engine", "{line}");
         line.clone_into(&mut locked(&last_line));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use super::*;
+
+    /// A supervisor of a script in place of the program: what is tested here is how runs follow
+    /// each other. The engine itself is under test end to end.
+    async fn of_script(folder: &Path, script: &str) -> Result<Supervisor, EngineError> {
+        let program = folder.join("program");
+        let text = format!("#!/bin/sh\ncd {}\n{script}\n", folder.display());
+        std::fs::write(&program, text).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Supervisor::start(SupervisorOptions {
+            library: Some(program.clone()),
+            program: Some(program),
+            path: folder.to_owned(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            user: None,
+            password_file: None,
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_crash_is_told_with_its_last_words_and_followed_by_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = r#"echo "$*" >> runs
+            echo '{"listening":"127.0.0.1:54321"}'
+            if [ $(wc -l < runs) = 1 ]; then read x < fifo; echo 'out of luck' >&2; exit 3; fi
+            exec sleep 60"#;
+        let fifo = std::process::Command::new("mkfifo").arg(folder.path().join("fifo")).status();
+        assert!(fifo.unwrap().success());
+        let engine = of_script(folder.path(), script).await.unwrap();
+        assert_eq!(engine.url(), "http://127.0.0.1:54321");
+        let mut state = engine.state();
+        assert_eq!(*state.borrow(), EngineState::Up);
+        std::fs::write(folder.path().join("fifo"), "go\n").unwrap();
+        let down = state.wait_for(|state| matches!(state, EngineState::Down { .. })).await;
+        let EngineState::Down { reason } = down.unwrap().clone() else { panic!("not down") };
+        assert!(reason.contains("out of luck") && reason.contains('3'), "{reason}");
+        state.wait_for(|state| *state == EngineState::Up).await.unwrap();
+        assert_eq!(engine.restarts().load(Ordering::Relaxed), 1);
+        let runs = std::fs::read_to_string(folder.path().join("runs")).unwrap();
+        let second = runs.lines().nth(1).unwrap();
+        assert!(second.contains("--listen 127.0.0.1:54321"), "the same port: {second}");
+        engine.stop().await;
+        assert_eq!(*state.borrow(), EngineState::Down { reason: "stopped".into() });
+    }
+
+    #[tokio::test]
+    async fn a_start_that_fails_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let started = of_script(folder.path(), "echo 'no luck' >&2; exit 4").await;
+        let error = started.err().unwrap().to_string();
+        assert!(error.contains("no luck") && error.contains('4'), "{error}");
     }
 }
