@@ -31,6 +31,9 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 /// An engine that was up for so long starts afresh with the shortest pause.
 const STEADY: Duration = Duration::from_secs(60);
 
+/// Time for what the engine said last to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What to start.
 #[derive(Debug, Clone)]
 pub(crate) struct SupervisorOptions {
@@ -134,7 +137,7 @@ impl Keeper {
                     self.down("stopped");
                     return;
                 }
-                status = process.child.wait() => process.why(status),
+                status = process.child.wait() => process.why(status).await,
             };
             tracing::error!(reason, "the engine ended; starting it again");
             self.down(&reason);
@@ -195,6 +198,7 @@ struct Process {
     child: Child,
     /// What it said last, for when it ends.
     last_line: Arc<std::sync::Mutex<String>>,
+    relay: Option<JoinHandle<()>>,
     /// The pipe whose end tells the engine that this process is gone.
     _lifeline: Option<tokio::process::ChildStdin>,
 }
@@ -229,12 +233,11 @@ impl Process {
             .spawn()
             .map_err(failed)?;
         let last_line = Arc::default();
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(relay(stderr, Arc::clone(&last_line)));
-        }
+        let stderr = child.stderr.take();
+        let relay = stderr.map(|stderr| tokio::spawn(relay(stderr, Arc::clone(&last_line))));
         // Kept apart from the child, because waiting for the child would close it.
         let lifeline = child.stdin.take();
-        Ok(Self { child, last_line, _lifeline: lifeline })
+        Ok(Self { child, last_line, relay, _lifeline: lifeline })
     }
 
     /// Waits for the line that says where it listens.
@@ -248,7 +251,7 @@ impl Process {
             Ok(Ok(None) | Err(_)) => {
                 let status = timeout(STOP_TIME, self.child.wait()).await;
                 let status = status.unwrap_or_else(|error| Err(error.into()));
-                return Err(EngineError::Process(self.why(status)));
+                return Err(EngineError::Process(self.why(status).await));
             }
             Err(_) => {
                 let seconds = START_TIME.as_secs();
@@ -261,7 +264,12 @@ impl Process {
         address.ok_or_else(|| EngineError::Process(format!("it says: {line}")))
     }
 
-    fn why(&self, status: std::io::Result<ExitStatus>) -> String {
+    async fn why(&mut self, status: std::io::Result<ExitStatus>) -> String {
+        if let Some(relay) = self.relay.take() {
+            // Its last words may be on their way still. Waiting is bounded: a process that the
+            // engine left behind could hold its standard error open.
+            let _ = timeout(LAST_WORDS, relay).await;
+        }
         let line = locked(&self.last_line).clone();
         match status {
             Ok(status) if line.is_empty() => status.to_string(),
