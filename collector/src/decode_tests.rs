@@ -95,7 +95,8 @@ fn every_attribute_of_the_contract_finds_its_place() {
 
 #[test]
 fn a_poll_span_that_cannot_be_used_is_rejected_with_a_reason() {
-    let broken: [(fn(&mut Span), &str); 7] = [
+    type Break = fn(&mut Span);
+    let broken: [(Break, &str); 7] = [
         (|s| s.trace_id = vec![1; 15], "trace_id"),
         (|s| s.span_id = vec![], "span_id"),
         (|s| s.span_id = vec![0; 8], "zero"),

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -14,8 +15,8 @@ use crate::store::catalog;
 /// The arguments of `holdup query`.
 #[derive(Args, Debug)]
 pub(crate) struct QueryArgs {
-    /// What to ask: top, episodes, polls, services, suspects
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(catalog::panel_names().into_iter().map(clap::builder::PossibleValue::new)))]
+    /// What to ask
+    #[arg(value_parser = panels())]
     name: String,
     /// How far back
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
@@ -35,6 +36,15 @@ pub(crate) struct QueryArgs {
     /// The collector's page
     #[arg(long, env = "HOLDUP_PAGE", value_name = "URL", default_value = "http://127.0.0.1:4380")]
     page: String,
+}
+
+/// The names that can be asked, with what they show.
+fn panels() -> PossibleValuesParser {
+    let panels = catalog::panel_names().into_iter().map(|name| {
+        let title = catalog::panel(&name).map(|panel| panel.title).unwrap_or_default();
+        PossibleValue::new(name).help(title)
+    });
+    panels.collect::<Vec<_>>().into()
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
