@@ -2,6 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::visit_mut::{VisitMut, visit_type_mut};
 use syn::{Block, Result, ReturnType, Signature, Type, parse_quote};
 
@@ -60,8 +61,9 @@ fn typed_return(signature: &Signature) -> Option<TokenStream> {
         return None;
     }
     let mut returned = returned.clone();
+    let span = returned.span();
     ImplTraitToInferred.visit_type_mut(&mut returned);
-    Some(quote! {
+    Some(quote_spanned! {span=>
         #[allow(clippy::diverging_sub_expression, clippy::needless_return, unreachable_code)]
         if let ::core::option::Option::Some(__holdup_returned) =
             ::core::option::Option::None::<#returned>
@@ -80,5 +82,40 @@ impl VisitMut for ImplTraitToInferred {
         } else {
             visit_type_mut(self, ty);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::ToTokens;
+
+    /// The text of a function with the layout that `quote` gives to all.
+    fn layout(text: &str) -> String {
+        syn::parse_str::<syn::ItemFn>(text).unwrap().to_token_stream().to_string()
+    }
+
+    fn becomes(arguments: &str, function: &str, expansion: &str) {
+        let (arguments, function) = (arguments.parse().unwrap(), function.parse().unwrap());
+        let expanded = detect_blocking(arguments, &function).unwrap();
+        assert_eq!(layout(&expanded.to_string()), layout(expansion));
+    }
+
+    #[test]
+    fn an_async_method_with_a_threshold() {
+        becomes(
+            r#"threshold = "200ms""#,
+            include_str!("../snapshots/method.rs"),
+            include_str!("../snapshots/method.expanded.rs"),
+        );
+    }
+
+    #[test]
+    fn a_function_that_returns_a_boxed_future() {
+        becomes(
+            r#"name = "shop::checkout""#,
+            include_str!("../snapshots/boxed.rs"),
+            include_str!("../snapshots/boxed.expanded.rs"),
+        );
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Outbox {
 }
 
 enum Sink {
-    Otlp(Otlp),
+    Otlp(Box<Otlp>),
     Provider(Provider),
 }
 
@@ -44,7 +44,9 @@ struct Outage {
 impl Outbox {
     pub(super) fn open(target: Target) -> Result<Self, InstallError> {
         let sink = match target {
-            Target::Otlp { endpoint, identity } => Sink::Otlp(Otlp::open(endpoint, &identity)?),
+            Target::Otlp { endpoint, identity } => {
+                Sink::Otlp(Box::new(Otlp::open(endpoint, &identity)?))
+            }
             Target::Provider(provider) => Sink::Provider(Provider::open(provider)),
         };
         let (batch, since) = (Vec::with_capacity(BATCH_SPANS_MAX), Instant::now());

@@ -64,3 +64,83 @@ fn slow(slot: &Slot, site: &'static Site, timing: Timing) {
         record::push(record);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::polling::spans;
+    use proptest::prelude::*;
+
+    /// A poll and those nested in it. A span may be left by the end of what is around it.
+    #[derive(Clone, Debug)]
+    enum Tree {
+        Wrapped(Vec<Tree>),
+        Span { nested: Vec<Tree>, is_left: bool },
+    }
+
+    fn trees() -> impl Strategy<Value = Tree> {
+        let leaf = Just(Tree::Wrapped(Vec::new()));
+        leaf.prop_recursive(6, 48, 4, |inner| {
+            let nested = prop::collection::vec(inner, 0..4);
+            prop_oneof![
+                nested.clone().prop_map(Tree::Wrapped),
+                (nested, any::<bool>())
+                    .prop_map(|(nested, is_left)| Tree::Span { nested, is_left }),
+            ]
+        })
+    }
+
+    static SITE: Site = Site::new("tree", "", 0);
+
+    fn run(tree: &Tree, id: &mut u64) {
+        match tree {
+            Tree::Wrapped(nested) => {
+                let entered = enter(&SITE);
+                nested.iter().for_each(|tree| run(tree, id));
+                drop(entered);
+            }
+            Tree::Span { nested, is_left } => {
+                *id += 1;
+                let own = *id;
+                spans::enter(own);
+                nested.iter().for_each(|tree| run(tree, id));
+                if *is_left {
+                    // Without a name no record: what counts here is what the others get.
+                    let _ = spans::exit(own);
+                    spans::close(own);
+                }
+            }
+        }
+    }
+
+    fn wrapped(tree: &Tree) -> usize {
+        let (Tree::Wrapped(nested) | Tree::Span { nested, .. }) = tree;
+        usize::from(matches!(tree, Tree::Wrapped(_))) + nested.iter().map(wrapped).sum::<usize>()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// Spans that were no polls give their time back, so wrapped polls share all the time of
+        /// the outermost one, to the tick.
+        #[test]
+        fn no_time_is_lost_or_counted_twice(nested in prop::collection::vec(trees(), 0..4)) {
+            let _alone = switch::alone();
+            clock::start();
+            record::prepare();
+            while record::pop().is_some() {}
+            switch::on(1);
+            let tree = Tree::Wrapped(nested);
+            run(&tree, &mut 0);
+            switch::off();
+            let records = std::iter::from_fn(record::pop).collect::<Vec<_>>();
+            // A poll of less than a tick is not reported, and has no time to be lost.
+            prop_assert!(!records.is_empty() && records.len() <= wrapped(&tree));
+            let outermost = records.last().unwrap();
+            prop_assert_eq!(records.iter().map(|r| r.own).sum::<u64>(), outermost.duration);
+            let slot = slot::current().unwrap();
+            prop_assert_eq!(slot.depth.load(Ordering::Relaxed), 0);
+            prop_assert_eq!(slot.innermost().start, 0);
+        }
+    }
+}

@@ -150,7 +150,7 @@ fn enclosing_function(path: &str) -> String {
         && let Some(end) = matching_end(inner)
     {
         let implementor = inner[..end].split(" as ").next().unwrap_or_default();
-        name.push_str(&without_generics(implementor));
+        name.push_str(without_generics(implementor));
         rest = &inner[end + 1..];
     }
     for character in rest.chars() {
@@ -232,6 +232,7 @@ mod tests {
 
     #[test]
     fn a_threshold_of_its_own_is_exact_from_the_first_poll_on() {
+        let _alone = switch::alone();
         clock::start();
         switch::on(10_000_000);
         let site = Site::new("f", "f.rs", 1).threshold(Duration::from_millis(200));

@@ -145,7 +145,7 @@ pub(crate) fn close(id: u64) {
     slot.exited.store(0, Ordering::Relaxed);
     slot.give_back(slot.exited_own.load(Ordering::Relaxed));
     if slot.holds.load(Ordering::Relaxed) {
-        drop(slot.take_held());
+        let _ = slot.take_held();
     }
 }
 

@@ -34,3 +34,10 @@ pub(crate) fn refresh() {
         TICKS.store(clock::ticks(threshold), Ordering::Relaxed);
     }
 }
+
+/// For tests, which share the switch and the queue.
+#[cfg(test)]
+pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

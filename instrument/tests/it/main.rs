@@ -1,5 +1,8 @@
 //! The crate against real parts: tokio's runtimes, tracing's subscribers, OTLP over loopback.
 
+// What the tests share may stop at the first thing that is wrong, as a test may.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod attribute;
 mod environment;
 mod export;
