@@ -8,12 +8,9 @@ use crate::polling::site::Site;
 use crate::polling::slot::{self, Innermost, Slot};
 use crate::polling::{clock, switch};
 
-/// Begins to time a poll. None when nothing is timed.
+/// Begins to time a poll. None when the thread is about to end and has no slot.
 #[inline(always)]
 pub(crate) fn enter(site: &'static Site) -> Option<Entered> {
-    if switch::threshold_ticks() == 0 {
-        return None;
-    }
     let slot = slot::current()?;
     slot.settle_before(0);
     let outer = slot.innermost();
@@ -23,7 +20,7 @@ pub(crate) fn enter(site: &'static Site) -> Option<Entered> {
     slot.exited.store(0, Ordering::Relaxed);
     let start = clock::now();
     let site_pointer = ptr::from_ref(site).cast_mut();
-    slot.set_innermost(Innermost { site: site_pointer, span: 0, start, nested: 0 });
+    slot.set_innermost(Innermost { site: site_pointer, start, nested: 0 });
     Some(Entered { slot, site, start, outer, depth, floor })
 }
 

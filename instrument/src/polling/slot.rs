@@ -31,8 +31,8 @@ thread_local! {
 pub(crate) struct Slot {
     /// The innermost instrumented poll; null when there is none.
     site: AtomicPtr<Site>,
-    /// Id of its span when it is one of `tracing`, else 0.
-    span: AtomicU64,
+    /// Id of the innermost span of `tracing`; it is the innermost poll if `site` says so.
+    pub(super) span: AtomicU64,
     /// Ticks; 0 when there is none.
     start: AtomicU64,
     /// Time of the instrumented polls nested in it that have ended.
@@ -59,7 +59,6 @@ type OnceThread = Mutex<Option<Thread>>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Innermost {
     pub(super) site: *mut Site,
-    pub(super) span: u64,
     pub(super) start: u64,
     pub(super) nested: u64,
 }
@@ -88,7 +87,6 @@ impl Slot {
     pub(super) fn innermost(&self) -> Innermost {
         Innermost {
             site: self.site.load(Ordering::Relaxed),
-            span: self.span.load(Ordering::Relaxed),
             start: self.start.load(Ordering::Relaxed),
             nested: self.nested.load(Ordering::Relaxed),
         }
@@ -97,7 +95,6 @@ impl Slot {
     #[inline(always)]
     pub(super) fn set_innermost(&self, innermost: Innermost) {
         self.site.store(innermost.site, Ordering::Relaxed);
-        self.span.store(innermost.span, Ordering::Relaxed);
         self.nested.store(innermost.nested, Ordering::Relaxed);
         self.start.store(innermost.start, Ordering::Release);
     }
@@ -122,7 +119,8 @@ impl Slot {
 
     fn clear(&self) {
         self.settle_by_other();
-        self.set_innermost(Innermost { site: ptr::null_mut(), span: 0, start: 0, nested: 0 });
+        self.set_innermost(Innermost { site: ptr::null_mut(), start: 0, nested: 0 });
+        self.span.store(0, Ordering::Relaxed);
         self.depth.store(0, Ordering::Relaxed);
         self.floor.store(0, Ordering::Relaxed);
         self.beyond.store(0, Ordering::Relaxed);

@@ -50,11 +50,11 @@ impl Frame {
         }
     }
 
-    fn set(&self, id: u64, start: u64, outer: Innermost) {
+    fn set(&self, id: u64, start: u64, outer: Innermost, outer_span: u64) {
         self.id.store(id, Ordering::Relaxed);
         self.start.store(start, Ordering::Relaxed);
         self.outer_site.store(outer.site, Ordering::Relaxed);
-        self.outer_span.store(outer.span, Ordering::Relaxed);
+        self.outer_span.store(outer_span, Ordering::Relaxed);
         self.outer_start.store(outer.start, Ordering::Relaxed);
         self.outer_nested.store(outer.nested, Ordering::Relaxed);
     }
@@ -62,7 +62,6 @@ impl Frame {
     fn outer(&self) -> Innermost {
         Innermost {
             site: self.outer_site.load(Ordering::Relaxed),
-            span: self.outer_span.load(Ordering::Relaxed),
             start: self.outer_start.load(Ordering::Relaxed),
             nested: self.outer_nested.load(Ordering::Relaxed),
         }
@@ -94,9 +93,10 @@ pub(crate) fn enter(id: u64) {
     let outer = slot.innermost();
     slot.depth.store(depth + 1, Ordering::Relaxed);
     let start = clock::now();
-    frame.set(id, start, outer);
+    frame.set(id, start, outer, slot.span.load(Ordering::Relaxed));
+    slot.span.store(id, Ordering::Relaxed);
     let site = ptr::from_ref(&SPAN).cast_mut();
-    slot.set_innermost(Innermost { site, span: id, start, nested: 0 });
+    slot.set_innermost(Innermost { site, start, nested: 0 });
 }
 
 /// A span was left on this thread. It need not be the innermost one, nor have been entered here.
@@ -120,6 +120,7 @@ pub(crate) fn exit(id: u64) -> Option<SlowFrame> {
     let duration = end.saturating_sub(frame.start.load(Ordering::Relaxed));
     let own = duration.saturating_sub(nested);
     let outer = frame.outer();
+    slot.span.store(frame.outer_span.load(Ordering::Relaxed), Ordering::Relaxed);
     slot.set_innermost(Innermost { nested: outer.nested.wrapping_add(duration), ..outer });
     slot.depth.store(index, Ordering::Relaxed);
     slot.exited.store(id, Ordering::Relaxed);
@@ -240,6 +241,9 @@ impl Slot {
         let frames = self.frames.get(from..until).unwrap_or_default();
         self.depth.store(depth, Ordering::Relaxed);
         self.beyond.store(0, Ordering::Relaxed);
+        if let Some(lowest) = frames.first() {
+            self.span.store(lowest.outer_span.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         frames
             .iter()
             .map(|frame| frame.outer_nested.load(Ordering::Relaxed))

@@ -25,13 +25,13 @@ async fn with_patience() {
 }
 
 #[detect_blocking]
-async fn generic<'a, T: ?Sized, const N: usize>(
+async fn generic<'a, T, const N: usize>(
     text: &'a T,
     (first, mut second): (u32, u32),
     extra: impl Into<u32>,
 ) -> Result<&'a T, Box<dyn std::error::Error>>
 where
-    T: Display + PartialEq,
+    T: Display + ?Sized,
 {
     block(20);
     second += first + extra.into() + u32::try_from(N)?;

@@ -69,7 +69,7 @@ fn nested_polls_share_the_time_without_counting_it_twice() {
 fn an_outer_poll_that_only_awaits_a_blocking_one_is_not_blamed() {
     let session = Session::start();
     let inner = async { block(30) }.detect_blocking("it::culprit");
-    on_one_thread(async { inner.await }.detect_blocking("it::caller"));
+    on_one_thread(inner.detect_blocking("it::caller"));
     assert_eq!(names(&session.finish()), ["it::culprit"]);
 }
 
