@@ -1,7 +1,7 @@
 // A stand-in for `holdup serve` while the page is worked on: serves dist/ under the same policy and
 // answers the API with made-up data. Never part of the product. See README.md.
 //
-//   node dev/server.mjs [--port 4381] [--base /some/path/] [--empty]
+//   node dev/server.mjs [--port 4381] [--base /some/path/] [--empty] [--api http://127.0.0.1:4380]
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { dirname, extname, join, normalize } from 'node:path';
@@ -19,9 +19,9 @@ const TYPES = {
 };
 const POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-export function startServer({ port = 0, base = '/', empty = false } = {}) {
+export function startServer({ port = 0, base = '/', empty = false, api = '' } = {}) {
   const server = createServer({ maxHeaderSize: 1 << 18 }, (request, response) => {
-    respond(new URL(request.url, 'http://page'), response, { base, empty }).catch((error) => {
+    respond(new URL(request.url, 'http://page'), response, { base, empty, api }).catch((error) => {
       response.writeHead(500).end(String(error));
     });
   });
@@ -37,13 +37,17 @@ export function startServer({ port = 0, base = '/', empty = false } = {}) {
   });
 }
 
-async function respond(url, response, { base, empty }) {
+async function respond(url, response, { base, empty, api }) {
   const json = (code, body) => {
     response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   };
   if (!url.pathname.startsWith(base))
     return json(404, { error: { code: 'not_found', message: 'Not here.' } });
   const path = url.pathname.slice(base.length);
+  if (api && path.startsWith('api/')) {
+    const real = await fetch(new URL(`${path}${url.search}`, api));
+    return json(real.status, await real.json());
+  }
   if (path === 'api/v1/status') return json(200, status(empty));
   const query = path.match(/^api\/v1\/query\/(\w+)$/);
   if (query) {
@@ -73,12 +77,14 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
       port: { type: 'string', default: '4381' },
       base: { type: 'string', default: '/' },
       empty: { type: 'boolean' },
+      api: { type: 'string' },
     },
   });
   const { url } = await startServer({
     port: Number(values.port),
     base: values.base,
     empty: values.empty,
+    api: values.api,
   });
   process.stdout.write(`${url}\n`);
 }

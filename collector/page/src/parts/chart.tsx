@@ -105,7 +105,8 @@ export function BlockedChart({ trend, step, window, height, quiet }: ChartProps)
 function Pointed({ point: [start, ns], step }: { point: TrendPoint; step: number }) {
   return (
     <>
-      {dayAndClock(start, step)} – {clock(start + step)} <b>{duration(ns)}</b>
+      {dayAndClock(start, step)} – {clock(start + step).slice(0, step >= 60_000 ? 5 : 8)}{' '}
+      <b>{duration(ns)}</b>
     </>
   );
 }

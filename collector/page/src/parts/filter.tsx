@@ -1,6 +1,6 @@
 // The list's filter text, its service, and on narrow pages its order.
 
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 
 import { plural } from '../format';
 import { useQuery } from '../live';
@@ -99,7 +99,7 @@ function ServiceSelect() {
 /** `/` goes to the filter, as in the tools around. */
 function useSlashKey() {
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const focus = (event: KeyboardEvent) => {
       const typing =
         event.target instanceof Element && event.target.closest('input, select, textarea');
