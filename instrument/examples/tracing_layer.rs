@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
 
 /// Reported as `tracing_layer::checkout`; the time of `price` is part of it.
@@ -23,6 +24,7 @@ fn price(id: u64) -> u64 {
 #[tokio::main]
 async fn main() {
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = log.with_filter(LevelFilter::INFO);
     tracing_subscriber::registry().with(log).with(holdup::layer()).init();
     let _guard = holdup::init();
     assert_eq!(checkout(21).await, 42);

@@ -115,7 +115,7 @@ fn what_a_collector_refuses_for_good_is_counted() {
     let session = Session::start();
     session.receiver.answer_first_with(400);
     slow_poll("it::refused");
-    std::thread::sleep(Duration::from_millis(1500));
+    eventually("the refusal", || session.receiver.has_answered());
     slow_poll("it::taken");
     let receiver = &session.receiver;
     eventually("the next one arrives", || !receiver.polls().is_empty());

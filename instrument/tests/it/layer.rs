@@ -76,6 +76,30 @@ fn each_instrumented_function_is_covered_with_no_other_change() {
 }
 
 #[test]
+fn workers_and_the_root_future_are_covered() {
+    let session = Session::start();
+    let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(holdup::layer()));
+    let of_workers = dispatch.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .on_thread_start(move || {
+            std::mem::forget(tracing::dispatcher::set_default(&of_workers));
+        })
+        .build()
+        .unwrap();
+    tracing::dispatcher::with_default(&dispatch, || {
+        runtime.block_on(async {
+            tokio::spawn(blocks_at_once()).await.unwrap();
+            blocks_twice().await;
+        });
+    });
+    drop(runtime);
+    let all = ["it::layer::blocks_at_once", "it::layer::blocks_twice", "it::layer::blocks_twice"];
+    assert_eq!(names(&session.finish()), all);
+}
+
+#[test]
 fn a_slow_poll_is_sent_while_the_task_waits_and_the_thread_does_nothing() {
     let session = Session::start();
     let receiver = &session.receiver;

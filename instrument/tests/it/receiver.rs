@@ -50,6 +50,11 @@ impl Receiver {
         self.answers.lock().unwrap().push(status);
     }
 
+    /// Whether each of [`answer_first_with`](Self::answer_first_with) was given.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answers.lock().unwrap().is_empty()
+    }
+
     /// Everything that was accepted.
     pub(crate) fn polls(&self) -> Vec<Poll> {
         let requests = self.requests.lock().unwrap().clone();
