@@ -1,1 +1,8 @@
 //! Helpers that the end-to-end tests share.
+
+pub mod collector;
+mod program;
+mod python;
+
+pub use program::{program, target_dir};
+pub use python::python;

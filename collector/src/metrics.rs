@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::decode::Counts;
 
 /// How a request came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
     /// OTLP over gRPC.
     Grpc,
@@ -22,14 +22,23 @@ pub(crate) enum Transport {
     Http,
 }
 
+impl Transport {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfTransport {
-    transport: Transport,
+    transport: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refused {
-    transport: Transport,
+    transport: &'static str,
     reason: &'static str,
 }
 
@@ -186,7 +195,7 @@ impl Metrics {
         polls: usize,
         suspects: usize,
     ) {
-        self.spans.get_or_create(&OfTransport { transport }).inc_by(counts.spans);
+        self.spans.get_or_create(&OfTransport { transport: transport.name() }).inc_by(counts.spans);
         self.polls.inc_by(count(polls));
         self.suspects.inc_by(count(suspects));
         self.ignored.inc_by(counts.ignored);
@@ -198,7 +207,7 @@ impl Metrics {
 
     /// A request was answered with an error.
     pub(crate) fn refused(&self, transport: Transport, reason: &'static str) {
-        self.requests_refused.get_or_create(&Refused { transport, reason }).inc();
+        self.requests_refused.get_or_create(&Refused { transport: transport.name(), reason }).inc();
     }
 
     /// A request held nothing that is stored.

@@ -1,0 +1,52 @@
+//! A Python with clients from other hands, for the tests that need one.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::target_dir;
+
+/// What is installed.
+const REQUIREMENTS: [&str; 4] = [
+    "clickhouse-connect==1.12.0",
+    "opentelemetry-sdk==1.45.2",
+    "opentelemetry-exporter-otlp-proto-http==1.45.2",
+    "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
+];
+
+/// The interpreter of a virtual environment with ClickHouse's client and OpenTelemetry's SDK. The
+/// first call makes it, in cargo's folder; it needs `python3` and a package index.
+///
+/// # Errors
+///
+/// Where it can't be made; the text is what pip says.
+pub fn python() -> Result<PathBuf, String> {
+    let target = target_dir()?;
+    let folder = target.join("python-venv");
+    let interpreter = folder.join("bin/python");
+    let done = folder.join("holdup-requirements.txt");
+    let wanted = REQUIREMENTS.join("\n");
+    // Several tests, and several runs, may ask at once; the first makes it, the others wait.
+    let lock = File::create(target.join("python-venv.lock")).map_err(|error| error.to_string())?;
+    lock.lock().map_err(|error| error.to_string())?;
+    if fs::read_to_string(&done).is_ok_and(|text| text == wanted) {
+        return Ok(interpreter);
+    }
+    if !interpreter.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    }
+    let mut pip = Command::new(&interpreter);
+    run(pip
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(REQUIREMENTS))?;
+    fs::write(&done, wanted).map_err(|error| error.to_string())?;
+    Ok(interpreter)
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))
+}
