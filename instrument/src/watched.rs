@@ -77,8 +77,12 @@ impl<F: Future> Future for Watched<F> {
         if switch::threshold_ticks() == 0 {
             return this.future.poll(context);
         }
-        let _entered = poll::enter(this.site);
-        this.future.poll(context)
+        let entered = poll::enter(this.site);
+        let result = this.future.poll(context);
+        if let Some(entered) = entered {
+            entered.end();
+        }
+        result
     }
 }
 

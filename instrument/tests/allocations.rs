@@ -1,39 +1,13 @@
 //! A poll that is timed allocates nothing, slow or not.
 
-#![allow(unsafe_code)]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use allocation_counter::measure;
 use holdup::DetectBlocking;
 use tracing::Instrument;
 use tracing_subscriber::prelude::*;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Polls until the future is done and returns the allocations of all polls but the first, in which
 /// the thread gets its slot.
@@ -41,9 +15,7 @@ fn allocations<F: Future<Output = ()>>(future: F) -> u64 {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     assert!(future.as_mut().poll(&mut context).is_pending());
-    let before = ALLOCATIONS.get();
-    while future.as_mut().poll(&mut context).is_pending() {}
-    ALLOCATIONS.get() - before
+    measure(|| while future.as_mut().poll(&mut context).is_pending() {}).count_total
 }
 
 async fn polls(count: u32, each: Duration) {
@@ -69,6 +41,8 @@ fn the_polling_path_allocates_nothing() {
     let slow = Duration::from_millis(2);
     assert_eq!(allocations(polls(10_000, Duration::ZERO).detect_blocking("fast")), 0);
     assert_eq!(allocations(polls(50, slow).detect_blocking("slow")), 0);
+
+    assert_ne!(measure(|| drop(std::hint::black_box(Box::new(1)))).count_total, 0);
 
     let subscriber = tracing_subscriber::registry().with(holdup::layer());
     let _default = tracing::subscriber::set_default(subscriber);

@@ -1,5 +1,6 @@
 //! Times one poll: two reads of the clock, and what was open before is put back.
 
+use std::mem;
 use std::ptr;
 use std::sync::atomic::Ordering;
 
@@ -34,9 +35,17 @@ pub(crate) struct Entered {
     floor: u32,
 }
 
-impl Drop for Entered {
+impl Entered {
+    /// Ends a poll that returned. What `drop` does as well, but the compiler keeps `drop` out of
+    /// line for the sake of unwinding.
     #[inline(always)]
-    fn drop(&mut self) {
+    pub(crate) fn end(self) {
+        self.leave();
+        mem::forget(self);
+    }
+
+    #[inline(always)]
+    fn leave(&self) {
         let slot = self.slot;
         let duration = clock::now().saturating_sub(self.start);
         slot.settle_before(0);
@@ -50,6 +59,12 @@ impl Drop for Entered {
         if own >= self.site.limit(global) && global != 0 {
             slow(slot, self.site, Timing { start: self.start, duration, own });
         }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

@@ -33,11 +33,8 @@ impl Thread {
 }
 
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code)]
 fn os_id() -> u32 {
-    // SAFETY: gettid has no arguments and cannot fail.
-    let id = unsafe { libc::gettid() };
-    u32::try_from(id).unwrap_or(0)
+    u32::try_from(rustix::thread::gettid().as_raw_nonzero().get()).unwrap_or(0)
 }
 
 #[cfg(not(target_os = "linux"))]
