@@ -4,6 +4,7 @@
 use std::future::Future as _;
 use std::io::{self, Write};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::coding::Output;
 use super::exception::Exception;
 use super::execute::CancelGuard;
 use super::ffi::Counts;
+use super::socket::Flushes;
 
 /// Bytes that are sent on as one piece.
 const PIECE_BYTES: usize = 64 << 10;
@@ -25,8 +27,9 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Pieces between the engine and a slow reader.
 pub(crate) const PIECES_MAX: usize = 4;
 
-/// Time for the text of a late error to reach the socket before the connection is broken off.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+/// Time for a slow reader to take what comes before a late error, and its text, until the
+/// connection is broken off.
+const LAST_WORDS: Duration = Duration::from_secs(60);
 
 /// What an answer's head says.
 #[derive(Debug, Clone, Default)]
@@ -43,8 +46,23 @@ pub(crate) struct Head {
 /// Body of an answer.
 pub(crate) enum AnswerBody {
     Whole(Option<Bytes>),
-    Stream { pieces: mpsc::Receiver<io::Result<Bytes>>, _cancel: CancelGuard },
-    BreakingOff(Pin<Box<Sleep>>, Option<io::Error>),
+    Stream(Stream),
+    BreakingOff(BreakingOff),
+}
+
+/// A body whose pieces are still to come.
+pub(crate) struct Stream {
+    pub(crate) pieces: mpsc::Receiver<io::Result<Bytes>>,
+    pub(crate) flushes: Arc<Flushes>,
+    pub(crate) _cancel: CancelGuard,
+}
+
+/// A body that has failed, while what came before is being sent.
+pub(crate) struct BreakingOff {
+    error: Option<io::Error>,
+    flushes: Arc<Flushes>,
+    seen: u64,
+    patience: Pin<Box<Sleep>>,
 }
 
 impl From<String> for AnswerBody {
@@ -66,16 +84,23 @@ impl Body for AnswerBody {
                 Self::Whole(bytes) => {
                     return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
                 }
-                Self::Stream { pieces, .. } => match ready!(pieces.poll_recv(context)) {
+                Self::Stream(stream) => match ready!(stream.pieces.poll_recv(context)) {
                     Some(Err(error)) => {
-                        let pause = Box::pin(tokio::time::sleep(LAST_WORDS));
-                        *self = Self::BreakingOff(pause, Some(error));
+                        let flushes = Arc::clone(&stream.flushes);
+                        *self = Self::BreakingOff(BreakingOff {
+                            error: Some(error),
+                            seen: flushes.count(),
+                            flushes,
+                            patience: Box::pin(tokio::time::sleep(LAST_WORDS)),
+                        });
                     }
                     piece => return Poll::Ready(piece.map(|piece| piece.map(Frame::data))),
                 },
-                Self::BreakingOff(pause, error) => {
-                    ready!(pause.as_mut().poll(context));
-                    return Poll::Ready(error.take().map(Err));
+                Self::BreakingOff(end) => {
+                    if end.flushes.poll_more_than(end.seen, context).is_pending() {
+                        ready!(end.patience.as_mut().poll(context));
+                    }
+                    return Poll::Ready(end.error.take().map(Err));
                 }
             }
         }
@@ -90,7 +115,7 @@ impl Body for AnswerBody {
             Self::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Self::Stream { .. } | Self::BreakingOff(..) => SizeHint::default(),
+            Self::Stream(_) | Self::BreakingOff(_) => SizeHint::default(),
         }
     }
 }

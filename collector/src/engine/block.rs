@@ -47,7 +47,7 @@ impl<R: Read> BlockReader<R> {
         let (checksum, header) = head.split_at(CHECKSUM_BYTES);
         let packed = little_endian(&header[1..5]);
         let unpacked = little_endian(&header[5..9]);
-        if packed < HEADER_BYTES || packed > BLOCK_BYTES_MAX || unpacked > BLOCK_BYTES_MAX {
+        if !(HEADER_BYTES..=BLOCK_BYTES_MAX).contains(&packed) || unpacked > BLOCK_BYTES_MAX {
             return Err(other(Exception::new(
                 CANNOT_DECOMPRESS,
                 format_args!(

@@ -148,7 +148,14 @@ impl<W: Write> Write for Encoder<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.inner().flush()
+        self.inner().flush()?;
+        match self {
+            // This one ends its block, and leaves it in what it writes to.
+            Self::Lz4(inner) => inner.get_mut().flush(),
+            Self::Plain(_) | Self::Blocks(_) | Self::Gzip(_) | Self::Deflate(_) | Self::Zstd(_) => {
+                Ok(())
+            }
+        }
     }
 }
 

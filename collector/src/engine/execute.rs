@@ -254,7 +254,7 @@ impl Job {
         let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
         let format = self.format(statement);
         let connection = lease.connection()?;
-        let ways = statement.into_file(&path, &format);
+        let ways = statement.sending_output_to(&path, &format);
         let Some(sql) = ways.into_iter().find(|sql| connection.classify(sql).1 == Class::Control)
         else {
             return self.run_whole(started, lease, statement);

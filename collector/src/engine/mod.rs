@@ -19,6 +19,7 @@ mod request;
 mod run;
 mod server;
 mod session;
+mod socket;
 mod statement;
 mod supervise;
 mod upload;

@@ -14,12 +14,13 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::answer::{Answer, AnswerBody, PIECES_MAX, ServerName};
+use super::answer::{Answer, AnswerBody, PIECES_MAX, ServerName, Stream};
 use super::auth::Gate;
 use super::exception::{Exception, LOGICAL_ERROR, TOO_MANY_SIMULTANEOUS_QUERIES};
 use super::execute::{CancelGuard, Job, Running, random};
 use super::request::Request;
 use super::session::Engine;
+use super::socket::{Flushes, Socket};
 use super::upload;
 
 /// Connections that are served at once; more are turned away with status 503.
@@ -124,11 +125,16 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
+        let (socket, flushes) = Socket::new(stream);
         let service = service_fn(move |request| {
             let server = Arc::clone(&self);
+            let flushes = Arc::clone(&flushes);
             async move {
-                let answer =
-                    if admitted { server.answer(request).await } else { server.turn_away() };
+                let answer = if admitted {
+                    server.answer(request, flushes).await
+                } else {
+                    server.turn_away()
+                };
                 Ok::<_, Infallible>(answer)
             }
         });
@@ -137,7 +143,7 @@ impl Server {
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(HEAD_BYTES_MAX)
             .keep_alive(admitted)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(socket), service)
     }
 
     fn turn_away(&self) -> Answer {
@@ -145,7 +151,7 @@ impl Server {
         self.name.plain(StatusCode::SERVICE_UNAVAILABLE, "", text.into())
     }
 
-    async fn answer(&self, request: HttpRequest<Incoming>) -> Answer {
+    async fn answer(&self, request: HttpRequest<Incoming>, flushes: Arc<Flushes>) -> Answer {
         let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
         if !is_read && request.method() != Method::POST {
             let text = "Use GET for reading and POST for anything else\n".to_owned();
@@ -154,7 +160,7 @@ impl Server {
         let asks = request.uri().query().is_some_and(|query| query.contains("query"));
         match request.uri().path() {
             "/ping" | "/replicas_status" => self.text(StatusCode::OK, "Ok.\n".into()),
-            "/" | "/query" if asks || !is_read => self.statement(request).await,
+            "/" | "/query" if asks || !is_read => self.statement(request, flushes).await,
             "/" => self.text(StatusCode::OK, "Ok.\n".into()),
             path => {
                 let text =
@@ -171,9 +177,9 @@ impl Server {
         answer
     }
 
-    async fn statement(&self, http: HttpRequest<Incoming>) -> Answer {
+    async fn statement(&self, http: HttpRequest<Incoming>, flushes: Arc<Flushes>) -> Answer {
         let mut query_id = String::new();
-        match self.run(http, &mut query_id).await {
+        match self.run(http, flushes, &mut query_id).await {
             Ok(answer) => answer,
             Err(exception) => {
                 tracing::debug!(%exception, query_id, "a statement failed");
@@ -185,6 +191,7 @@ impl Server {
     async fn run(
         &self,
         http: HttpRequest<Incoming>,
+        flushes: Arc<Flushes>,
         query_id: &mut String,
     ) -> Result<Answer, Exception> {
         let (head, body) = http.into_parts();
@@ -215,7 +222,7 @@ impl Server {
             .map_err(|_| Exception::new(LOGICAL_ERROR, "the statement's thread panicked"))??;
         let body = match whole {
             Some(bytes) => AnswerBody::Whole(Some(bytes)),
-            None => AnswerBody::Stream { pieces, _cancel: cancel },
+            None => AnswerBody::Stream(Stream { pieces, flushes, _cancel: cancel }),
         };
         Ok(self.name.success(query_id, &head, body))
     }

@@ -136,11 +136,7 @@ impl Engine {
             if ended.wait(Duration::ZERO) {
                 return;
             }
-            if let Some(keeper) = locked(&self.keeper).as_mut() {
-                if let Err(error) = keeper.query(&sql, "Null", &Parameters::default()) {
-                    tracing::warn!(%error, "a statement could not be cancelled");
-                }
-            }
+            self.kill(&sql);
             if ended.wait(CANCEL_EVERY) {
                 return;
             }
@@ -150,10 +146,14 @@ impl Engine {
     /// Cancels every statement that runs for a client.
     pub(crate) fn cancel_all(&self) {
         let sql = "KILL QUERY WHERE Settings['log_comment'] LIKE 'holdup-%' ASYNC";
-        if let Some(keeper) = locked(&self.keeper).as_mut() {
-            if let Err(error) = keeper.query(sql, "Null", &Parameters::default()) {
-                tracing::warn!(%error, "the running statements could not be cancelled");
-            }
+        self.kill(sql);
+    }
+
+    fn kill(&self, sql: &str) {
+        let mut keeper = locked(&self.keeper);
+        let Some(keeper) = keeper.as_mut() else { return };
+        if let Err(error) = keeper.query(sql, "Null", &Parameters::default()) {
+            tracing::warn!(%error, "statements could not be cancelled");
         }
     }
 

@@ -118,7 +118,7 @@ impl Statement {
 
     /// The ways of sending the output to `path`, the likeliest first. Which of them parses depends
     /// on the kind of statement; the engine's parser decides.
-    pub(crate) fn into_file(&self, path: &str, default_format: &str) -> Vec<String> {
+    pub(crate) fn sending_output_to(&self, path: &str, default_format: &str) -> Vec<String> {
         let clause = format!(" INTO OUTFILE '{path}' APPEND ");
         let at = |position: usize, format: &str| {
             let (head, tail) = self.sql.split_at(position);
@@ -234,12 +234,13 @@ mod tests {
     fn the_output_clause_goes_before_the_format() {
         let ways = Statement::parse("SELECT 1 FORMAT JSON SETTINGS a=1;").unwrap();
         assert_eq!(
-            ways.into_file("/p", "TSV")[0],
+            ways.sending_output_to("/p", "TSV")[0],
             "SELECT 1  INTO OUTFILE '/p' APPEND FORMAT JSON SETTINGS a=1"
         );
-        let ways = Statement::parse("SHOW TABLES SETTINGS a=1").unwrap().into_file("/p", "TSV");
+        let ways =
+            Statement::parse("SHOW TABLES SETTINGS a=1").unwrap().sending_output_to("/p", "TSV");
         assert_eq!(ways[1], "SHOW TABLES  INTO OUTFILE '/p' APPEND FORMAT TSV SETTINGS a=1");
-        let ways = Statement::parse("SELECT (1) -- x").unwrap().into_file("/p", "TSV");
+        let ways = Statement::parse("SELECT (1) -- x").unwrap().sending_output_to("/p", "TSV");
         assert_eq!(ways[0], "SELECT (1)\n INTO OUTFILE '/p' APPEND FORMAT TSV ");
     }
 

@@ -111,10 +111,10 @@ impl Supervisor {
             // The keeper has ended on its own where this fails.
             let _ = stop.send(());
         }
-        if let Some(task) = self.task.take() {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "the engine's supervisor failed");
-            }
+        if let Some(task) = self.task.take()
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the engine's supervisor failed");
         }
     }
 }
@@ -280,10 +280,10 @@ impl Process {
 
     async fn stop(&mut self) {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-            if let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::TERM) {
-                tracing::warn!(%error, "the engine could not be told to stop");
-            }
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw)
+            && let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+        {
+            tracing::warn!(%error, "the engine could not be told to stop");
         }
         if timeout(STOP_TIME, self.child.wait()).await.is_err() {
             tracing::warn!("the engine does not stop; killing it");
