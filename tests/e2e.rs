@@ -1,3 +1,6 @@
 //! End to end.
 
+mod engine;
+mod receiving;
 mod rules;
+mod serving;
