@@ -29,7 +29,7 @@
 //! | `otlp` | yes | detection and export; without it the crate is the module [`contract`] alone |
 //! | `layer` | yes | [`layer()`] for `tracing-subscriber` |
 //! | `tracing-opentelemetry` | no | poll spans found by the layer are children of their function's own span |
-#![cfg_attr(not(feature = "otlp"), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(not(feature = "layer"), allow(rustdoc::broken_intra_doc_links))]
 
 pub mod contract;
 
