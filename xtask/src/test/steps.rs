@@ -62,15 +62,15 @@ fn engine(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
 }
 
 fn tools(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
-    need::chromium(interrupt)?;
-    need::python(interrupt)
+    need::python(interrupt)?;
+    need::chromium(interrupt).map(drop)
 }
 
 fn test(filter: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     // Every target but the examples in documentation, which the next step runs.
     let mut test = cargo();
     test.args(["test", "--workspace", "--lib", "--bins", "--tests"]).args(filter);
-    test.env("PATH", need::python_path()?).env("CHROMIUM", need::chromium(interrupt)?);
+    test.env("CHROMIUM", need::chromium(interrupt)?);
     process::run(&mut test, interrupt)
 }
 
