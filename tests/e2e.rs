@@ -1,5 +1,6 @@
 //! End to end.
 
+mod demo;
 mod engine;
 mod receiving;
 mod rules;

@@ -89,102 +89,47 @@ pub(crate) struct Totals {
 impl Metrics {
     /// All at zero.
     pub(crate) fn new() -> Self {
-        let mut r = Registry::with_prefix("holdup");
-        let none = Family::default;
-        let metrics = Self {
-            spans: add(
-                &mut r,
-                "spans_received",
-                "Spans in requests that were answered.",
-                Family::default(),
-            ),
-            polls: add(&mut r, "poll_spans", "Poll spans stored.", Counter::default()),
-            suspects: add(
-                &mut r,
-                "suspect_spans",
-                "Spans stored because of a large busy_ns.",
-                Counter::default(),
-            ),
-            ignored: add(
-                &mut r,
-                "spans_ignored",
-                "Spans that are neither poll spans nor suspects.",
-                Counter::default(),
-            ),
-            rejected: add(
-                &mut r,
-                "spans_rejected",
-                "Poll spans that can't be used.",
-                Counter::default(),
-            ),
-            clamped: add(
-                &mut r,
-                "spans_clamped",
-                "Spans whose start was set to the time of arrival.",
-                Counter::default(),
-            ),
-            cut: add(&mut r, "names_cut", "Names cut to the bound.", Counter::default()),
+        let mut registry = Registry::with_prefix("holdup");
+        let r = &mut registry;
+        let insert_seconds = Histogram::new(exponential_buckets(0.002, 2.0, 15));
+        r.register_with_unit("insert", "Time of one batch.", Unit::Seconds, insert_seconds.clone());
+        Self {
+            spans: add(r, "spans_received", "Spans in requests that were answered."),
+            polls: add(r, "poll_spans", "Poll spans stored."),
+            suspects: add(r, "suspect_spans", "Spans stored because of a large busy_ns."),
+            ignored: add(r, "spans_ignored", "Spans that are neither poll spans nor suspects."),
+            rejected: add(r, "spans_rejected", "Poll spans that can't be used."),
+            clamped: add(r, "spans_clamped", "Spans whose start was set to the time of arrival."),
+            cut: add(r, "names_cut", "Names cut to the bound."),
             dropped_by_senders: add(
-                &mut r,
+                r,
                 "dropped_by_services",
                 "Records that services say they dropped; 0 means complete.",
-                Counter::default(),
             ),
-            requests_refused: add(
-                &mut r,
-                "requests_refused",
-                "Requests answered with an error.",
-                none(),
-            ),
-            requests_not_kept: add(
-                &mut r,
-                "requests_not_kept",
-                "Requests of signals that are not stored.",
-                Family::default(),
-            ),
-            inserts: add(&mut r, "inserts", "Batches sent to ClickHouse.", Family::default()),
-            insert_rows: add(
-                &mut r,
-                "insert_rows",
-                "Rows that ClickHouse took.",
-                Counter::default(),
-            ),
-            insert_seconds: Histogram::new(exponential_buckets(0.002, 2.0, 15)),
+            requests_refused: add(r, "requests_refused", "Requests answered with an error."),
+            requests_not_kept: add(r, "requests_not_kept", "Requests of signals not stored."),
+            inserts: add(r, "inserts", "Batches sent to ClickHouse."),
+            insert_rows: add(r, "insert_rows", "Rows that ClickHouse took."),
+            insert_seconds,
             episodes_remembered: add(
-                &mut r,
+                r,
                 "episodes_remembered",
                 "Episodes that late spans may still join.",
-                Gauge::default(),
             ),
             functions_overflowed: add(
-                &mut r,
+                r,
                 "fold_overflow",
                 "Polls folded under otel.metric.overflow.",
-                Gauge::default(),
             ),
-            rows_waiting: add(
-                &mut r,
-                "rows_waiting",
-                "Rows taken and not yet written.",
-                Gauge::default(),
-            ),
-            clickhouse_up: add(
-                &mut r,
-                "clickhouse_up",
-                "1 when ClickHouse answered last.",
-                Gauge::default(),
-            ),
+            rows_waiting: add(r, "rows_waiting", "Rows taken and not yet written."),
+            clickhouse_up: add(r, "clickhouse_up", "1 when ClickHouse answered last."),
             engine_restarts: add(
-                &mut r,
+                r,
                 "engine_restarts",
                 "Times the embedded engine was started again.",
-                Gauge::default(),
             ),
-            registry: Registry::default(),
-        };
-        let latency = metrics.insert_seconds.clone();
-        r.register_with_unit("insert", "Time of one batch.", Unit::Seconds, latency);
-        Self { registry: r, ..metrics }
+            registry,
+        }
     }
 
     /// A request was answered.
@@ -258,11 +203,12 @@ impl Metrics {
     }
 }
 
-/// Registers a metric and hands it back.
-fn add<M>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M
+/// Registers a metric at zero and hands it back.
+fn add<M>(registry: &mut Registry, name: &str, help: &str) -> M
 where
-    M: prometheus_client::registry::Metric + Clone,
+    M: prometheus_client::registry::Metric + Clone + Default,
 {
+    let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
 }

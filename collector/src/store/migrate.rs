@@ -53,9 +53,10 @@ impl Store {
             return Err(MigrateError::Name(database.clone()));
         }
         self.server_version().await?;
-        let create = format!("CREATE DATABASE IF NOT EXISTS `{database}`");
         let anywhere = self.client.clone().with_database("system");
-        anywhere.query_raw(&create).execute().await.map_err(|e| self.explain(&e))?;
+        let create = catalog::statement("create_database");
+        let create = anywhere.query_raw(&create).param("database", database);
+        create.execute().await.map_err(|e| self.explain(&e))?;
         self.execute(&catalog::statement("schema_version")).await?;
 
         let steps = catalog::migrations();
@@ -76,8 +77,8 @@ impl Store {
 
     /// The newest step that the database has had; 0 when none.
     async fn schema_version(&self) -> Result<u32, StoreError> {
-        let newest = "SELECT max(version) FROM schema_migrations";
-        self.client.query_raw(newest).fetch_one().await.map_err(|e| self.explain(&e))
+        let newest = catalog::statement("applied_version");
+        self.client.query_raw(&newest).fetch_one().await.map_err(|e| self.explain(&e))
     }
 
     async fn apply(&self, step: &Migration) -> Result<(), StoreError> {

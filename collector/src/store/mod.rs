@@ -100,7 +100,7 @@ impl Store {
     pub(crate) async fn server_version(&self) -> Result<String, StoreError> {
         // The database may not exist yet.
         let client = self.client.clone().with_database("system");
-        let asked = client.query_raw("SELECT version()").fetch_one::<String>();
+        let asked = client.query_raw(&catalog::statement("server_version")).fetch_one::<String>();
         match tokio::time::timeout(Duration::from_secs(10), asked).await {
             Ok(answer) => answer.map_err(|e| self.explain(&e)),
             Err(_late) => Err(StoreError::Unreachable {

@@ -1,0 +1,2 @@
+-- The database of the tables below.
+CREATE DATABASE IF NOT EXISTS {database:Identifier}
