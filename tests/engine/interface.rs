@@ -125,9 +125,14 @@ fn a_damaged_block_is_refused_and_nothing_of_it_kept() {
 #[test]
 fn sessions_keep_settings_and_temporary_tables() {
     let engine = Engine::start();
-    engine.post("session_id=s", "CREATE TEMPORARY TABLE kept (a UInt8)");
-    engine.post("session_id=s", "SET max_block_size = 123");
-    engine.post("session_id=s", "INSERT INTO kept VALUES (7)");
+    for sql in [
+        "CREATE TEMPORARY TABLE kept (a UInt8)",
+        "SET max_block_size = 123",
+        "INSERT INTO kept VALUES (7)",
+    ] {
+        let answer = engine.post("session_id=s", sql);
+        assert_eq!(answer.status, 200, "{sql}: {}", answer.text());
+    }
     let sql = "SELECT a, getSetting('max_block_size'), getSetting('max_threads') FROM kept";
     assert_eq!(engine.post("session_id=s&max_threads=1", sql).text(), "7\t123\t1\n");
     assert_ne!(engine.post("session_id=s", sql).text(), "7\t123\t1\n", "max_threads is gone");

@@ -48,6 +48,9 @@ pub(crate) struct Job {
     pub(crate) body: BodyReader,
     pub(crate) running: Arc<Running>,
     pub(crate) first: Option<oneshot::Sender<FirstAnswer>>,
+    /// An answer that is known whole. It goes out when the connection has been given back: what
+    /// the client sends next may need it.
+    pub(crate) answered: Option<(Head, Bytes)>,
     pub(crate) pieces: mpsc::Sender<io::Result<Bytes>>,
 }
 
@@ -84,11 +87,12 @@ impl Job {
     /// Runs the statement and answers.
     pub(crate) fn run(mut self) {
         let outcome = self.answer();
-        if let (Err(exception), Some(first)) = (outcome, self.first.take()) {
-            // The receiver is gone where the client is.
-            let _ = first.send(Err(exception));
-        }
         self.running.ended.set();
+        let answer = match outcome {
+            Ok(()) => self.answered.take().map(|(head, body)| Ok((head, Some(body)))),
+            Err(exception) => Some(Err(exception)),
+        };
+        self.send_first(answer);
     }
 
     fn answer(&mut self) -> Result<(), Exception> {
@@ -202,7 +206,7 @@ impl Job {
         named.filter(|name| !name.is_empty()).filter(is_name).unwrap_or("TabSeparated").to_owned()
     }
 
-    /// Sends an answer that is known whole.
+    /// Prepares an answer that is known whole.
     fn whole(
         &mut self,
         started: Instant,
@@ -221,7 +225,7 @@ impl Job {
         if output.is_empty() {
             head.output = super::coding::Output::Plain;
         }
-        self.send_first(head, Some(Bytes::from(encoded)));
+        self.answered = Some((head, Bytes::from(encoded)));
         Ok(())
     }
 
@@ -235,10 +239,12 @@ impl Job {
         }
     }
 
-    fn send_first(&mut self, head: Head, body: Option<Bytes>) {
-        if let Some(first) = self.first.take() {
+    fn send_first(&mut self, answer: Option<FirstAnswer>) {
+        if let Some(answer) = answer
+            && let Some(first) = self.first.take()
+        {
             // The receiver is gone where the client is.
-            let _ = first.send(Ok((head, body)));
+            let _ = first.send(answer);
         }
     }
 
@@ -298,7 +304,7 @@ impl Job {
         let tag = head.tag.clone();
         let sink = PieceWriter::new(self.pieces.clone());
         let mut encoder = self.request.output.encode(sink).map_err(failed)?;
-        self.send_first(head, None);
+        self.send_first(Some(Ok((head, None))));
         let mut readable = encoder.write_all(&held).is_ok();
         drop(held);
         let mut buffer = vec![0; READ_BYTES];

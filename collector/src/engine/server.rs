@@ -212,7 +212,15 @@ impl Server {
         let cancel = CancelGuard { engine: Arc::clone(&engine), running: Arc::clone(&running) };
         let (first, answered) = oneshot::channel();
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
-        let job = Job { engine, request, body, running, first: Some(first), pieces: sender };
+        let job = Job {
+            engine,
+            request,
+            body,
+            running,
+            first: Some(first),
+            answered: None,
+            pieces: sender,
+        };
         tokio::task::spawn_blocking(move || {
             job.run();
             drop(permit);
