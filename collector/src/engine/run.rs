@@ -20,6 +20,8 @@ use super::session::Engine;
 
 /// Time for running statements to end when the engine is asked to stop.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long a folder may stay in use by an engine that is leaving it.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Options of `holdup engine run`.
 #[derive(Debug, clap::Args)]
@@ -53,7 +55,7 @@ pub(crate) async fn run(args: EngineArgs) -> Result<(), EngineError> {
     }
     let library = locate(args.library.as_deref())?;
     // Held until the process ends, however it ends.
-    let _lock = lock(&args.path)?;
+    let _lock = lock_in_time(&args.path).await?;
     let listen = |source| EngineError::Listen { address: args.listen, source };
     let listener = TcpListener::bind(args.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
@@ -86,6 +88,20 @@ fn read_password(path: &Path) -> Result<String, EngineError> {
     let text = fs::read_to_string(path)
         .map_err(|source| EngineError::Folder { path: path.to_owned(), source })?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Takes the folder, and waits a moment for an engine that is about to leave it, as that of a
+/// collector that crashed is.
+async fn lock_in_time(path: &Path) -> Result<File, EngineError> {
+    let deadline = tokio::time::Instant::now() + LOCK_PATIENCE;
+    loop {
+        match lock(path) {
+            Err(EngineError::FolderInUse { .. }) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Takes the folder for this process. The kernel takes the lock back when the process ends, so a
