@@ -1,4 +1,9 @@
 //! Starts the real collector and asks it.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is wrong"
+)]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};

@@ -215,14 +215,14 @@ fn grpc_says_what_is_wrong_with_a_request() {
         assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
     }
     assert_eq!(calls(&collector, "large"), 0);
-    let status = raw_grpc(&collector, vec![0x0a, 0xff]);
+    let status = raw_grpc(&collector, &[0x0a, 0xff]);
     assert_eq!(status, Some(i32::from(Code::InvalidArgument)));
 }
 
 /// Sends bytes as a gRPC message and returns the status of the answer.
-fn raw_grpc(collector: &Collector, message: Vec<u8>) -> Option<i32> {
+fn raw_grpc(collector: &Collector, message: &[u8]) -> Option<i32> {
     let length = u32::try_from(message.len()).expect("a short message").to_be_bytes();
-    let body = [&[0][..], &length, &message].concat();
+    let body = [&[0][..], &length, message].concat();
     let client = reqwest::blocking::Client::builder().http2_prior_knowledge().build();
     let path = "opentelemetry.proto.collector.trace.v1.TraceService/Export";
     let request = client.expect("a client").post(format!("{}/{path}", collector.grpc()));
