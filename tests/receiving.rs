@@ -279,6 +279,29 @@ fn a_stall_is_one_poll_when_it_has_ended() {
 }
 
 #[test]
+fn a_busy_span_of_tracing_opentelemetry_is_a_suspect_and_no_culprit() {
+    let collector = collector();
+    let body = serde_json::json!({"resourceSpans": [{
+        "resource": {"attributes": [
+            {"key": "service.name", "value": {"stringValue": "suspects"}}]},
+        "scopeSpans": [{"scope": {"name": "app"}, "spans": [{
+            "traceId": format!("{:032x}", 60), "spanId": format!("{:016x}", 60),
+            "name": "checkout", "startTimeUnixNano": (now_ns() - 1_000_000_000).to_string(),
+            "endTimeUnixNano": now_ns().to_string(),
+            "attributes": [
+                {"key": "code.namespace", "value": {"stringValue": "shop::web"}},
+                {"key": "busy_ns", "value": {"intValue": "150000000"}},
+                {"key": "idle_ns", "value": {"intValue": 800_000_000}}]}]}]}]});
+    assert_eq!(send(&collector, &[JSON], body.to_string().into_bytes()).status, 200);
+    let suspect = collector.ask("suspects?service=suspects").remove(0);
+    assert_eq!(
+        (&suspect["function"], &suspect["busy_ns"]),
+        (&"shop::web::checkout".into(), &150_000_000.into(),)
+    );
+    assert!(collector.ask("top?service=suspects").is_empty());
+}
+
+#[test]
 fn the_api_says_what_is_wrong_with_a_question() {
     let collector = collector();
     for (question, status, expected) in [

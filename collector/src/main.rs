@@ -49,7 +49,7 @@ const BAD_CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging();
+    start_logging(&cli.command);
     let outcome = match cli.command {
         Command::Serve(settings) => serve(settings),
         Command::Migrate(settings) => command::migrate::run(settings),
@@ -80,11 +80,17 @@ fn serve(settings: config::Settings) -> anyhow::Result<()> {
 }
 
 /// Logs go to stderr; `RUST_LOG` says how much.
-fn start_logging() {
+fn start_logging(command: &Command) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-        .init();
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    match command {
+        // Its supervisor logs each line with a time and a source.
+        Command::Engine(engine) if engine.is_supervised() => {
+            log.without_time().with_target(false).init();
+        }
+        _ => log.init(),
+    }
 }

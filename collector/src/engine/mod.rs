@@ -44,6 +44,11 @@ pub(crate) enum EngineCommand {
 }
 
 impl EngineCommand {
+    /// Whether it was started by [`Supervisor`].
+    pub(crate) fn is_supervised(&self) -> bool {
+        matches!(self, Self::Run(args) if args.exit_with_parent)
+    }
+
     /// Runs the command to its end, on a runtime of its own.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -43,7 +43,7 @@ pub(crate) struct EngineArgs {
     password_file: Option<PathBuf>,
     /// Stop when standard input ends, as it does when the parent process dies
     #[arg(long)]
-    exit_with_parent: bool,
+    pub(super) exit_with_parent: bool,
 }
 
 /// Runs the engine until SIGTERM or SIGINT.
