@@ -28,6 +28,7 @@
 //! |---|---|---|
 //! | `otlp` | yes | detection and export; without it the crate is the module [`contract`] alone |
 //! | `layer` | yes | [`layer()`] for `tracing-subscriber` |
+//! | `stacks` | yes | the stack of a thread while it is blocked; Linux on x86_64 and aarch64 |
 //! | `tracing-opentelemetry` | no | poll spans found by the layer are children of their function's own span |
 #![cfg_attr(not(feature = "layer"), allow(rustdoc::broken_intra_doc_links))]
 
@@ -45,6 +46,22 @@ mod polling;
 mod settings;
 #[cfg(feature = "otlp")]
 mod watched;
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod stack;
+#[cfg(all(
+    feature = "otlp",
+    not(all(
+        feature = "stacks",
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    ))
+))]
+#[path = "stack/absent.rs"]
+mod stack;
 
 #[cfg(feature = "layer")]
 pub use crate::layer::{HoldupLayer, layer};

@@ -10,6 +10,7 @@ use crate::polling::site::Site;
 use crate::polling::spans::{Frame, Held, SPANS_DEPTH_MAX};
 use crate::polling::thread::Thread;
 
+use crate::stack;
 /// Threads that can be watched at one time. Those beyond are timed like any other, but nobody looks
 /// at their slots.
 pub(crate) const SLOTS_MAX: usize = 1024;
@@ -161,6 +162,8 @@ fn register() -> Option<&'static Slot> {
         })
         .ok()
 }
+    /// While it lasts, the stack of this thread can be taken.
+    _stack: stack::Registered,
 
 impl Lease {
     fn take() -> Self {
@@ -169,11 +172,11 @@ impl Lease {
         });
         let lease = if let Some((slot, used)) = free {
             USED.fetch_max(used, Ordering::Relaxed);
-            Self { slot, is_spare: false }
+            Self { slot, is_spare: false, _stack: stack::register() }
         } else {
             let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let slot = spare.unwrap_or_else(|| Box::leak(Box::new(Slot::new())));
-            Self { slot, is_spare: true }
+            Self { slot, is_spare: true, _stack: stack::register() }
         };
         lease.slot.occupy();
         lease

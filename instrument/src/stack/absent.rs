@@ -1,0 +1,80 @@
+//! In place of `stack`, where stacks can't be taken: without the feature `stacks`, and on systems
+//! other than Linux on x86_64 or aarch64.
+
+#![allow(dead_code, clippy::unused_self)]
+
+use std::sync::Once;
+
+/// What the user chose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) signal: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { signal: true }
+    }
+}
+
+/// Where a stack would be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) tid: i32,
+    pub(crate) stack_high: u64,
+}
+
+/// Keeps nothing.
+#[derive(Debug)]
+pub(crate) struct Registered(());
+
+/// Takes no stacks, and says so once.
+#[derive(Debug)]
+pub(crate) struct Sampler(());
+
+/// Never made.
+#[derive(Clone, Debug)]
+pub(crate) struct RawStack(());
+
+/// Remembers nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Cache(());
+
+/// Empty: there was no stack.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resolved {
+    pub(crate) frames: Vec<String>,
+    pub(crate) blame_function: String,
+    pub(crate) blame_crate: String,
+    pub(crate) id: u64,
+}
+
+pub(crate) fn register() -> Registered {
+    Registered(())
+}
+
+pub(crate) fn target(_tid: i32) -> Option<Target> {
+    None
+}
+
+impl Sampler {
+    pub(crate) fn new(_settings: Settings) -> Self {
+        static SAID: Once = Once::new();
+        SAID.call_once(|| {
+            tracing::info!(
+                target: "holdup",
+                "stacks of blocked threads are not taken: that needs Linux on x86_64 or aarch64, \
+                 and the feature `stacks`"
+            );
+        });
+        Self(())
+    }
+
+    pub(crate) fn sample(&mut self, _target: &Target) -> Option<RawStack> {
+        None
+    }
+}
+
+pub(crate) fn resolve(_cache: &mut Cache, _stacks: &[RawStack]) -> Resolved {
+    Resolved::default()
+}
