@@ -9,8 +9,8 @@ use crate::polling::record;
 use crate::polling::site::Site;
 use crate::polling::spans::{Frame, Held, SPANS_DEPTH_MAX};
 use crate::polling::thread::Thread;
-
 use crate::stack;
+
 /// Threads that can be watched at one time. Those beyond are timed like any other, but nobody looks
 /// at their slots.
 pub(crate) const SLOTS_MAX: usize = 1024;
@@ -149,6 +149,8 @@ pub(crate) fn existing() -> Option<&'static Slot> {
 struct Lease {
     slot: &'static Slot,
     is_spare: bool,
+    /// While it lasts, the stack of this thread can be taken.
+    _stack: stack::Registered,
 }
 
 #[cold]
@@ -162,8 +164,6 @@ fn register() -> Option<&'static Slot> {
         })
         .ok()
 }
-    /// While it lasts, the stack of this thread can be taken.
-    _stack: stack::Registered,
 
 impl Lease {
     fn take() -> Self {
