@@ -243,6 +243,66 @@ fn spans_that_cannot_be_used_do_not_cost_the_others() {
 }
 
 #[test]
+fn a_request_that_is_sent_again_counts_once() {
+    let collector = collector();
+    let body = request("again", [70, 71, 71]).encode_to_vec();
+    for _ in 0..3 {
+        assert_eq!(send(&collector, &[PROTOBUF], body.clone()).status, 200);
+    }
+    assert_eq!(calls(&collector, "again"), 2, "in the rollup");
+    let stored = "SELECT count() FROM poll_spans WHERE service = 'again'";
+    assert_eq!(collector.sql(stored), "2");
+    let polls = eventually("its episode is written", || {
+        collector.ask("episodes?service=again").pop().map(|episode| episode["polls"].clone())
+    });
+    assert_eq!(polls, 2);
+}
+
+#[test]
+fn a_small_body_of_many_spans_is_refused_before_it_is_read() {
+    let data = tempfile::tempdir().expect("a folder");
+    let few = Collector::start_in(data, &["--elements-max", "1000"]);
+    let json = format!(
+        r#"{{"resourceSpans": [{{"scopeSpans": [{{"spans": [{}{{}}]}}]}}]}}"#,
+        "{},".repeat(5_000)
+    );
+    let protobuf = request("many", 0..5_000).encode_to_vec();
+    for (answer, what) in [
+        (send(&few, &[JSON], json.clone().into_bytes()), "JSON"),
+        (send(&few, &[JSON, ("content-encoding", "gzip")], gzip(json.as_bytes())), "gzip"),
+        (send(&few, &[PROTOBUF], protobuf), "protobuf"),
+    ] {
+        assert_eq!(answer.status, 413, "{what}: {answer:?}");
+        assert!(answer.text.contains("more than 1000 spans"), "{what}: {answer:?}");
+    }
+    let status = grpc(&few, request("many", 0..5_000), None).expect_err("too many");
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    assert!(few.ask("top?service=many").is_empty());
+}
+
+#[test]
+fn what_waits_for_clickhouse_is_bounded() {
+    let data = tempfile::tempdir().expect("a folder");
+    let full = Collector::start_in(data, &["--waiting-bytes-max", "10"]);
+    // One request may have all there is, and two do not fit: a body that never ends holds it.
+    let mut holds = std::net::TcpStream::connect(full.http().trim_start_matches("http://"));
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                content-length: 100\r\n\r\n";
+    holds.as_mut().expect("it listens").write_all(head.as_bytes()).expect("it reads");
+    let answer = eventually("the first request holds the room", || {
+        let answer = send(&full, &[JSON], b"{\"resourceSpans\": []}".to_vec());
+        (answer.status != 200).then_some(answer)
+    });
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.text.contains("overloaded"), "{answer:?}");
+    let status = grpc(&full, request("full", [1]), None).expect_err("no room");
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.metadata().contains_key("grpc-status-details-bin"), "with RetryInfo");
+    // And it can be stopped although that request never ends.
+    assert!(full.stop().success());
+}
+
+#[test]
 fn signals_that_are_not_kept_are_taken_with_a_warning() {
     let collector = collector();
     for signal in ["metrics", "logs"] {
@@ -255,11 +315,12 @@ fn signals_that_are_not_kept_are_taken_with_a_warning() {
 #[test]
 fn a_stall_is_one_poll_when_it_has_ended() {
     let collector = collector();
+    let start = now_ns() - 40_000_000;
     let stall = |milliseconds: u64, stalls: bool| {
         use opentelemetry_proto::tonic::common::v1::any_value::Value;
         let mut sent = request("stalls", [40]);
         let span = &mut sent.resource_spans[0].scope_spans[0].spans[0];
-        span.start_time_unix_nano = now_ns() / 60_000_000_000 * 60_000_000_000;
+        span.start_time_unix_nano = start;
         span.end_time_unix_nano = span.start_time_unix_nano + milliseconds * 1_000_000;
         let value = Some(AnyValue { value: Some(Value::BoolValue(stalls)) });
         let key = "holdup.stall".into();

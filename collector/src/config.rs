@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) http_listen: SocketAddr,
     /// The page.
     pub(crate) page_listen: SocketAddr,
+    /// Names that the page answers to, beside localhost and addresses.
+    pub(crate) page_hosts: Vec<String>,
     /// Where ClickHouse is.
     pub(crate) clickhouse: ClickHouse,
     /// Bounds on requests.
@@ -124,9 +126,16 @@ pub(crate) struct Settings {
     /// Largest HTTP body, compressed and decompressed alike, bytes [default: 20971520]
     #[arg(long, env = "HOLDUP_HTTP_BYTES_MAX", value_name = "BYTES")]
     http_bytes_max: Option<usize>,
-    /// Rows that may wait for ClickHouse before senders are told to come again [default: 500000]
-    #[arg(long, env = "HOLDUP_WAITING_ROWS_MAX", value_name = "ROWS")]
-    waiting_rows_max: Option<u32>,
+    /// Spans, attributes and events of one request [default: 1000000]
+    #[arg(long, env = "HOLDUP_ELEMENTS_MAX", value_name = "COUNT")]
+    elements_max: Option<usize>,
+    /// Bytes that may wait for ClickHouse before senders are told to come again [default: 268435456]
+    #[arg(long, env = "HOLDUP_WAITING_BYTES_MAX", value_name = "BYTES")]
+    waiting_bytes_max: Option<usize>,
+    /// Another name that the page answers to, beside localhost and addresses; may be given several
+    /// times
+    #[arg(long, env = "HOLDUP_PAGE_HOST", value_name = "NAME", value_delimiter = ',')]
+    page_host: Vec<String>,
 }
 
 impl Settings {
@@ -158,7 +167,9 @@ impl Settings {
             episode_gap: self.episode_gap.or(file.episode_gap),
             grpc_bytes_max: self.grpc_bytes_max.or(file.grpc_bytes_max),
             http_bytes_max: self.http_bytes_max.or(file.http_bytes_max),
-            waiting_rows_max: self.waiting_rows_max.or(file.waiting_rows_max),
+            elements_max: self.elements_max.or(file.elements_max),
+            waiting_bytes_max: self.waiting_bytes_max.or(file.waiting_bytes_max),
+            page_host: if self.page_host.is_empty() { file.page_host } else { self.page_host },
         }
     }
 
@@ -166,26 +177,35 @@ impl Settings {
         let clickhouse = self.clickhouse()?;
         let requests = RequestLimits::default();
         let writer = WriterSettings::default();
-        let fold = fold::Settings::default();
+        let gap = self.episode_gap.unwrap_or(fold::Settings::default().gap);
+        if gap > EPISODE_GAP_MAX {
+            return Err(ConfigError::Conflict(format!(
+                "--episode-gap is more than an hour ({}): polls that far apart are no one episode",
+                humantime::format_duration(gap)
+            )));
+        }
         Ok(Config {
             grpc_listen: self.grpc_listen.unwrap_or(([127, 0, 0, 1], 4317).into()),
             http_listen: self.http_listen.unwrap_or(([127, 0, 0, 1], 4318).into()),
             page_listen: self.page_listen.unwrap_or(([127, 0, 0, 1], 4380).into()),
+            page_hosts: self.page_host,
             clickhouse,
             requests: RequestLimits {
-                grpc_bytes_max: self.grpc_bytes_max.unwrap_or(requests.grpc_bytes_max),
-                http_bytes_max: self.http_bytes_max.unwrap_or(requests.http_bytes_max),
+                grpc_bytes_max: at_least_1("grpc-bytes-max", self.grpc_bytes_max)?
+                    .unwrap_or(requests.grpc_bytes_max),
+                http_bytes_max: at_least_1("http-bytes-max", self.http_bytes_max)?
+                    .unwrap_or(requests.http_bytes_max),
+                elements_max: at_least_1("elements-max", self.elements_max)?
+                    .unwrap_or(requests.elements_max),
                 ..requests
             },
             writer: WriterSettings {
-                waiting_rows_max: self
-                    .waiting_rows_max
-                    .unwrap_or(writer.waiting_rows_max)
-                    .clamp(1, WAITING_ROWS_LIMIT),
-                fold: fold::Settings { gap: self.episode_gap.unwrap_or(fold.gap), ..fold },
+                waiting_bytes_max: at_least_1("waiting-bytes-max", self.waiting_bytes_max)?
+                    .unwrap_or(writer.waiting_bytes_max),
+                fold: fold::Settings::with_gap(gap),
                 ..writer
             },
-            stop_within: Duration::from_secs(10),
+            stop_within: Duration::from_secs(8),
         })
     }
 
@@ -204,7 +224,14 @@ impl Settings {
                 database,
             });
         };
-        if !url.starts_with("http://") {
+        let valid = url.parse::<axum::http::Uri>().is_ok_and(|uri| {
+            let host = uri.host().is_some_and(|host| !host.is_empty());
+            let port = uri.authority().is_some_and(|a| {
+                a.as_str().rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok())
+            });
+            uri.scheme_str() == Some("http") && host && port
+        });
+        if !valid {
             return Err(ConfigError::Conflict(format!(
                 "--clickhouse-url {url:?} is no address of ClickHouse's HTTP interface: it begins \
                  with http:// and most often ends with :8123"
@@ -219,8 +246,16 @@ impl Settings {
     }
 }
 
-/// More waiting rows than this would not fit the memory of any machine that runs this.
-const WAITING_ROWS_LIMIT: u32 = 100_000_000;
+/// The longest gap within an episode.
+const EPISODE_GAP_MAX: Duration = Duration::from_secs(3_600);
+
+/// A bound of nothing would refuse everything.
+fn at_least_1(flag: &str, bound: Option<usize>) -> Result<Option<usize>, ConfigError> {
+    match bound {
+        Some(0) => Err(ConfigError::Conflict(format!("--{flag} is 0, which takes nothing in"))),
+        bound => Ok(bound),
+    }
+}
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path)
@@ -298,8 +333,18 @@ mod tests {
     fn a_user_needs_a_server() {
         let error = from_file("clickhouse_user = 'x'").unwrap_err();
         assert!(error.contains("add --clickhouse-url"), "{error}");
-        let error = from_file("clickhouse_url = 'tcp://h:9000'").unwrap_err();
-        assert!(error.contains("begins with http://"), "{error}");
+        for url in ["tcp://h:9000", "http://", "http://h:99999", "h"] {
+            let error = from_file(&format!("clickhouse_url = '{url}'")).unwrap_err();
+            assert!(error.contains("begins with http://"), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn bounds_that_would_take_nothing_are_refused() {
+        let error = from_file("http_bytes_max = 0").unwrap_err();
+        assert!(error.contains("--http-bytes-max is 0"), "{error}");
+        let error = from_file("episode_gap = '2h'").unwrap_err();
+        assert!(error.contains("more than an hour"), "{error}");
     }
 
     #[test]

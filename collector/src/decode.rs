@@ -54,6 +54,8 @@ pub(crate) struct Decoded {
     pub(crate) stacks: Vec<Stack>,
     /// What was not made into rows, and why.
     pub(crate) counts: Counts,
+    /// About how much memory the rows take.
+    pub(crate) bytes: usize,
 }
 
 /// What a request held beside its rows.
@@ -69,7 +71,7 @@ pub(crate) struct Counts {
     pub(crate) first_rejection: Option<&'static str>,
     /// Spans whose start was set to the time of arrival.
     pub(crate) clamped: u64,
-    /// Names that were cut.
+    /// Names and stacks that were cut.
     pub(crate) cut: u64,
     /// Records that senders say they dropped.
     pub(crate) dropped_by_senders: u64,
@@ -86,6 +88,7 @@ impl Decoded {
         self.polls.extend(other.polls);
         self.suspects.extend(other.suspects);
         self.stacks.extend(other.stacks);
+        self.bytes += other.bytes;
     }
 }
 
@@ -109,6 +112,9 @@ pub(crate) fn decode(request: ExportTraceServiceRequest, limits: &Limits, now_ns
     }
     let Decoder { mut out, stacks, .. } = decoder;
     out.stacks = stacks.into_iter().map(|(id, frames)| Stack { id, frames }).collect();
+    let rows = size_of::<PollSpan>() * out.polls.len() + size_of::<Suspect>() * out.suspects.len();
+    let frames: usize = out.stacks.iter().map(|stack| stack.frames.len()).sum();
+    out.bytes += rows + size_of::<String>() * frames;
     out
 }
 
@@ -233,7 +239,10 @@ impl Decoder<'_> {
                 poll.stall =
                     matches!(value, Some(AnyValue { value: Some(Value::BoolValue(true)) }));
             }
-            contract::DROPPED => self.out.counts.dropped_by_senders += integer(value),
+            contract::DROPPED => {
+                let dropped = &mut self.out.counts.dropped_by_senders;
+                *dropped = dropped.saturating_add(integer(value));
+            }
             _ => {}
         }
     }
@@ -291,8 +300,12 @@ impl Decoder<'_> {
     }
 
     fn frames(&mut self, value: Option<&AnyValue>) -> Vec<String> {
-        let lines = string(value).unwrap_or_default().lines().take(self.limits.frames_max);
-        let frames: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
+        let lines = string(value).unwrap_or_default().lines().map(str::trim);
+        let mut frames: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+        if frames.len() > self.limits.frames_max {
+            self.out.counts.cut += 1;
+            frames.truncate(self.limits.frames_max);
+        }
         frames.into_iter().map(|frame| self.cut(frame.to_owned())).collect()
     }
 
@@ -306,6 +319,7 @@ impl Decoder<'_> {
             self.out.counts.cut += 1;
             text.truncate(text.floor_char_boundary(self.limits.name_bytes_max));
         }
+        self.out.bytes += text.len();
         text
     }
 }

@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::decode::Counts;
+use crate::fold;
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,9 @@ pub(crate) struct Metrics {
     insert_seconds: Histogram,
     episodes_remembered: Gauge,
     functions_overflowed: Gauge<u64, AtomicU64>,
-    rows_waiting: Gauge<u64, AtomicU64>,
+    polls_unremembered: Gauge<u64, AtomicU64>,
+    repeated: Counter,
+    bytes_waiting: Gauge<u64, AtomicU64>,
     clickhouse_up: Gauge,
     engine_restarts: Gauge<u64, AtomicU64>,
 }
@@ -100,7 +103,7 @@ impl Metrics {
             ignored: add(r, "spans_ignored", "Spans that are neither poll spans nor suspects."),
             rejected: add(r, "spans_rejected", "Poll spans that can't be used."),
             clamped: add(r, "spans_clamped", "Spans whose start was set to the time of arrival."),
-            cut: add(r, "names_cut", "Names cut to the bound."),
+            cut: add(r, "names_cut", "Names and stacks cut to the bound."),
             dropped_by_senders: add(
                 r,
                 "dropped_by_services",
@@ -121,7 +124,13 @@ impl Metrics {
                 "fold_overflow",
                 "Polls folded under otel.metric.overflow.",
             ),
-            rows_waiting: add(r, "rows_waiting", "Rows taken and not yet written."),
+            polls_unremembered: add(
+                r,
+                "fold_unremembered",
+                "Polls in episodes whose repeat would count again.",
+            ),
+            repeated: add(r, "spans_repeated", "Poll spans that were stored already."),
+            bytes_waiting: add(r, "bytes_waiting", "Bytes taken and not yet written."),
             clickhouse_up: add(r, "clickhouse_up", "1 when ClickHouse answered last."),
             engine_restarts: add(
                 r,
@@ -171,10 +180,16 @@ impl Metrics {
         }
     }
 
-    /// What the fold remembers.
-    pub(crate) fn fold(&self, remembered: usize, overflowed: u64) {
+    /// What the fold remembers, and what passed its bounds.
+    pub(crate) fn fold(&self, remembered: usize, counts: fold::Counts) {
         self.episodes_remembered.set(i64::try_from(remembered).unwrap_or(i64::MAX));
-        self.functions_overflowed.set(overflowed);
+        self.functions_overflowed.set(counts.overflowed);
+        self.polls_unremembered.set(counts.unremembered);
+    }
+
+    /// Poll spans came that are stored already.
+    pub(crate) fn repeated(&self, spans: usize) {
+        self.repeated.inc_by(count(spans));
     }
 
     /// Whether ClickHouse answered.
@@ -192,8 +207,8 @@ impl Metrics {
     }
 
     /// All of it as text, with what is read at this moment.
-    pub(crate) fn text(&self, rows_waiting: u64, engine_restarts: u64) -> String {
-        self.rows_waiting.set(rows_waiting);
+    pub(crate) fn text(&self, bytes_waiting: u64, engine_restarts: u64) -> String {
+        self.bytes_waiting.set(bytes_waiting);
         self.engine_restarts.set(engine_restarts);
         let mut out = String::new();
         if text::encode(&mut out, &self.registry).is_err() {

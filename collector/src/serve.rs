@@ -1,17 +1,18 @@
 //! `holdup serve`: wires everything together, and takes it apart again.
 //!
 //! Shutdown runs along the way that data takes: no more connections, then the requests under way,
-//! then the writer, which ends when nothing can feed it any more, then the engine.
+//! then what the writer has taken, then the engine.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout_at;
 
 use crate::config::{ClickHouse, Config};
 use crate::engine::{Supervisor, SupervisorOptions};
@@ -41,11 +42,16 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         () = stop_signal.wait() => Ok(None),
     };
     let outcome = match served {
-        Ok(Some(running)) => {
-            stop_signal.wait().await;
-            running.stop(config.stop_within).await;
-            Ok(())
-        }
+        Ok(Some(mut running)) => tokio::select! {
+            () = stop_signal.wait() => {
+                tokio::select! {
+                    () = running.stop(config.stop_within) => {}
+                    () = stop_signal.wait() => tracing::warn!("stopped at once, as asked"),
+                }
+                Ok(())
+            }
+            failed = running.failed() => Err(failed),
+        },
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
@@ -83,26 +89,36 @@ async fn clickhouse(wanted: &ClickHouse) -> anyhow::Result<(Address, Option<Supe
 
 /// Everything that runs.
 struct Running {
-    stop: watch::Sender<bool>,
+    stop_serving: watch::Sender<bool>,
+    stop_writing: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
 }
 
 impl Running {
+    /// Returns when what should run for ever has ended.
+    async fn failed(&mut self) -> anyhow::Error {
+        match (&mut self.writer).await {
+            Ok(()) => anyhow!("the writer has ended, which is a bug in holdup"),
+            Err(error) => anyhow!("the writer failed, which is a bug in holdup: {error}"),
+        }
+    }
+
     /// Ends what runs, in the order in which data goes through it.
-    async fn stop(self, within: Duration) {
+    async fn stop(&mut self, within: Duration) {
         tracing::info!("stopping: finishing the requests under way");
-        self.stop.send_replace(true);
         let deadline = tokio::time::Instant::now() + within;
-        for server in self.servers {
-            let abort = server.abort_handle();
-            if tokio::time::timeout_at(deadline, server).await.is_err() {
-                tracing::warn!("requests under way were cut off after {within:?}");
-                abort.abort();
+        // Half of the time is for clients that are slow, the rest for ClickHouse.
+        let for_requests = deadline - within / 2;
+        self.stop_serving.send_replace(true);
+        for server in &mut self.servers {
+            if timeout_at(for_requests, &mut *server).await.is_err() {
+                tracing::warn!("requests under way were cut off after {:?}", within / 2);
+                server.abort();
             }
         }
-        // With the servers gone nothing holds an intake, and the writer ends by itself.
-        if tokio::time::timeout(within, self.writer).await.is_err() {
+        self.stop_writing.send_replace(true);
+        if timeout_at(deadline, &mut self.writer).await.is_err() {
             tracing::warn!("ClickHouse did not take what was left within {within:?}");
         }
     }
@@ -125,22 +141,29 @@ async fn serve(
         Writer::new(store.clone(), config.writer.clone(), Arc::clone(&metrics));
     writer.recover().await.context("cannot read back the episodes under way")?;
     let receiver = Receiver::new(intake.clone(), config.requests.clone(), Arc::clone(&metrics));
-    let page = Page { store, intake, metrics, engine_restarts: engine.map(Supervisor::restarts) };
+    let page = Page {
+        store,
+        intake,
+        metrics,
+        hosts: config.page_hosts.as_slice().into(),
+        engine_restarts: engine.map(Supervisor::restarts),
+    };
     let ready = serde_json::json!({
         "grpc": listeners.grpc.local_addr()?.to_string(),
         "http": listeners.http.local_addr()?.to_string(),
         "page": listeners.page.local_addr()?.to_string(),
         "clickhouse": clickhouse_url,
     });
-    let (stop, stopped) = watch::channel(false);
+    let (stop_serving, stopped) = watch::channel(false);
+    let (stop_writing, write_no_more) = watch::channel(false);
     let servers = vec![
         listen(listeners.grpc, receive::grpc_routes(receiver.clone()), stopped.clone()),
         listen(listeners.http, receive::http_routes(receiver), stopped.clone()),
         listen(listeners.page, page::routes(page), stopped),
     ];
-    let writer = tokio::spawn(writer.run());
+    let writer = tokio::spawn(writer.run(write_no_more));
     announce(&ready)?;
-    Ok(Some(Running { stop, servers, writer }))
+    Ok(Some(Running { stop_serving, stop_writing, servers, writer }))
 }
 
 /// One line on stdout, for whoever started it.

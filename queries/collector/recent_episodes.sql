@@ -1,4 +1,5 @@
--- The episodes that the fold must agree with when the collector starts.
+-- The episodes that the fold must agree with when the collector starts: those that late polls may still
+-- join, and those that nobody has closed.
 SELECT
     episode_id,
     service,
@@ -8,4 +9,4 @@ SELECT
     function,
     toUnixTimestamp64Nano(started) AS start_ns
 FROM episodes FINAL
-WHERE ended >= fromUnixTimestamp64Nano({horizon_ns:Int64}, 'UTC')
+WHERE ended >= fromUnixTimestamp64Nano({horizon_ns:Int64}, 'UTC') OR NOT closed

@@ -1,5 +1,15 @@
 -- The polls that episodes are made of again when the collector starts: of each function and instance,
--- those since its oldest episode that is still remembered, or since the horizon where it has none.
+-- those since its oldest episode that a late poll may still join or that nobody has closed, or since
+-- the horizon where it has none.
+WITH
+    fromUnixTimestamp64Nano({horizon_ns:Int64}, 'UTC') AS horizon,
+    remembered AS
+    (
+        SELECT service, environment, service_version, instance, function, min(started) AS since
+        FROM episodes FINAL
+        WHERE ended >= horizon OR NOT closed
+        GROUP BY service, environment, service_version, instance, function
+    )
 SELECT
     toUnixTimestamp64Nano(polls.start) AS start_ns,
     polls.duration_ns AS duration_ns,
@@ -17,17 +27,17 @@ SELECT
     polls.stall AS stall,
     polls.trace_id AS trace_id,
     polls.span_id AS span_id
-FROM (SELECT * FROM poll_spans FINAL) AS polls
-LEFT JOIN
+FROM
 (
-    SELECT service, environment, service_version, instance, function, min(started) AS since
-    FROM episodes FINAL
-    WHERE ended >= fromUnixTimestamp64Nano({horizon_ns:Int64}, 'UTC')
-    GROUP BY service, environment, service_version, instance, function
-) AS known USING (service, environment, service_version, instance, function)
+    SELECT *
+    FROM poll_spans FINAL
+    -- A constant, so that older days are not read.
+    WHERE start >= (SELECT if(count() = 0, horizon, least(min(since), horizon)) FROM remembered)
+) AS polls
+LEFT JOIN remembered AS known USING (service, environment, service_version, instance, function)
 WHERE polls.start >= if(
     known.since > fromUnixTimestamp64Nano(toInt64(0), 'UTC'),
     known.since,
-    fromUnixTimestamp64Nano({horizon_ns:Int64}, 'UTC'))
+    horizon)
 ORDER BY polls.start DESC
 LIMIT {limit:UInt64}

@@ -1,5 +1,5 @@
 -- title: Services
--- description: Which services have sent poll spans, with their versions and what they lost in the range.
+-- description: Which services have sent poll spans, with their versions and how long they blocked in the range.
 -- column: service | the service
 -- column: instances | count | instances ever seen
 -- column: versions | versions ever seen

@@ -1,5 +1,5 @@
 -- title: Functions by blocked time
--- description: Which functions held runtime threads, the worst first. Polls that still block count as one call.
+-- description: Which functions held runtime threads, the worst first, by polls that ended in the range or still block.
 -- column: function | the instrumented function
 -- column: service | the service it runs in
 -- column: file | source file of the function
@@ -10,7 +10,7 @@
 -- column: p50_ns | ns | median of them, from buckets 9 % wide
 -- column: p99_ns | ns | 99th percentile of them, from buckets 9 % wide
 -- column: cause | what most of the blocked time was spent on
--- column: blame_function | the first frame outside std, libc and the runtime
+-- column: blame_function | the first frame outside std, libc and the runtime, of the longest poll that has one
 -- column: blame_crate | the crate of that frame
 -- column: instances | count | service instances that it was seen on
 -- column: trend | pairs of unix ms and ns blocked in the step that begins there
@@ -21,25 +21,28 @@
 WITH
     {from:DateTime64(3, 'UTC')} AS range_from,
     {to:DateTime64(3, 'UTC')} AS range_to,
+    -- The longest time between two reports of one stall, and of their way here.
+    150000 AS report_ms,
     finished_and_blocked AS
     (
         SELECT
             minute, service, function, calls, blocked_ns, max_ns, buckets, causes,
-            toString(file) AS file, line, toString(blame_function) AS blame_function,
-            toString(blame_crate) AS blame_crate, instances, toUInt64(0) AS stalled
+            toString(file) AS file, line, blame, instances, toUInt64(0) AS stalled
         FROM functions_1m
         WHERE minute >= toStartOfMinute(range_from) AND minute < range_to
             AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
             AND ({function:String} = '' OR function = {function:String})
         UNION ALL
         SELECT
-            toStartOfMinute(start), service, function, 1, self_ns, self_ns,
+            toStartOfMinute(greatest(toDateTime(start), toDateTime(range_from))), service, function,
+            1, self_ns, self_ns,
             map(toUInt16(floor(log2(greatest(self_ns, 1)) * 8)), toUInt64(1)),
             map(toString(cause), self_ns),
-            toString(file), line, toString(blame_function), toString(blame_crate),
+            toString(file), line, (self_ns, toString(blame_function), toString(blame_crate)),
             arrayReduce('uniqState', [toString(instance)]), 1
         FROM poll_spans FINAL
-        WHERE stall AND start >= range_from AND start < range_to
+        WHERE stall AND start < range_to
+            AND start + toIntervalMillisecond(intDiv(duration_ns, 1000000) + report_ms) >= range_from
             AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
             AND ({function:String} = '' OR function = {function:String})
     ),
@@ -55,8 +58,7 @@ WITH
             max(max_ns) AS worst,
             sumMap(buckets) AS by_bucket,
             sumMap(causes) AS by_cause,
-            anyLast(blame_function) AS blamed_function,
-            anyLast(blame_crate) AS blamed_crate,
+            max(blame) AS blamed,
             uniqMerge(instances) AS seen_on,
             sumMap(map(
                 toUnixTimestamp(toStartOfInterval(minute, toIntervalSecond({step:UInt32}))) * 1000,
@@ -86,8 +88,8 @@ SELECT
     least(worst, toUInt64(exp2((arrayFirst((b, seen) -> seen >= 0.99 * polls,
         mapKeys(by_bucket), arrayCumSum(mapValues(by_bucket))) + 0.5) / 8))) AS p99_ns,
     arrayReverseSort((c, ns) -> ns, mapKeys(by_cause), mapValues(by_cause))[1] AS cause,
-    blamed_function AS blame_function,
-    blamed_crate AS blame_crate,
+    blamed.2 AS blame_function,
+    blamed.3 AS blame_crate,
     seen_on AS instances,
     arrayZip(mapKeys(by_step), mapValues(by_step)) AS trend,
     toUnixTimestamp64Milli(known.first_seen) AS first_seen_ms,

@@ -28,12 +28,14 @@ CREATE TABLE IF NOT EXISTS poll_spans
     task_name        LowCardinality(String),
     task_spawned_at  LowCardinality(String),
     stall            Bool,
+    -- Which of the forms of one poll holds: a finished one over a stall, a longer over a shorter.
+    form             UInt64 MATERIALIZED if(stall, 0, 9223372036854775808) + duration_ns CODEC(T64, ZSTD(1)),
     trace_id         FixedString(16) CODEC(NONE),
     span_id          FixedString(8) CODEC(NONE),
     parent_span_id   FixedString(8) CODEC(ZSTD(1)),
     scope_version    LowCardinality(String)
 )
-ENGINE = ReplacingMergeTree(duration_ns)
+ENGINE = ReplacingMergeTree(form)
 PARTITION BY toDate(start)
 ORDER BY (service, function, start, span_id)
 TTL toDateTime(start) + INTERVAL 7 DAY
@@ -61,8 +63,8 @@ CREATE TABLE IF NOT EXISTS functions_1m
     causes          SimpleAggregateFunction(sumMap, Map(String, UInt64)),
     file            SimpleAggregateFunction(anyLast, LowCardinality(String)),
     line            SimpleAggregateFunction(anyLast, UInt32),
-    blame_function  SimpleAggregateFunction(anyLast, LowCardinality(String)),
-    blame_crate     SimpleAggregateFunction(anyLast, LowCardinality(String)),
+    -- Self time, function and crate of the longest poll that blames one.
+    blame           SimpleAggregateFunction(max, Tuple(UInt64, String, String)),
     instances       AggregateFunction(uniq, String)
 )
 ENGINE = AggregatingMergeTree
@@ -73,7 +75,7 @@ SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS poll_spans_to_functions_1m TO functions_1m AS
 SELECT
-    toStartOfMinute(start) AS minute,
+    toStartOfMinute(toDateTime64(start, 3, 'UTC') + toIntervalMillisecond(intDiv(duration_ns, 1000000))) AS minute,
     service,
     function,
     count() AS calls,
@@ -83,8 +85,7 @@ SELECT
     sumMap(map(toString(cause), self_ns)) AS causes,
     anyLast(file) AS file,
     anyLast(line) AS line,
-    anyLast(blame_function) AS blame_function,
-    anyLast(blame_crate) AS blame_crate,
+    max(if(blame_function = '', (toUInt64(0), '', ''), (self_ns, toString(blame_function), toString(blame_crate)))) AS blame,
     uniqState(toString(instance)) AS instances
 FROM poll_spans
 WHERE NOT stall

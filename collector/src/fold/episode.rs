@@ -1,18 +1,32 @@
 //! One blocking episode: a run of slow polls, and what they sum up to.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::span::{Origin, PollSpan};
 
+/// A poll's start and span id.
+type PollId = (u64, [u8; 8]);
+
 /// What is kept of one poll, to sum up and to recognise it when it comes again.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Poll {
     duration_ns: u64,
     self_ns: u64,
-    victims: u64,
+    victims: u32,
     stall: bool,
+}
+
+impl Poll {
+    /// What is known of a poll from two of its forms: a finished one says more than a report of
+    /// its stall, and the longer of two more than the shorter.
+    fn merged(self, other: Self) -> Self {
+        let says = |poll: &Self| (!poll.stall, poll.duration_ns);
+        let best = if says(&other) > says(&self) { other } else { self };
+        Self { duration_ns: self.duration_ns.max(other.duration_ns), ..best }
+    }
 }
 
 /// The poll that blocked longest: an episode is described by it.
@@ -34,9 +48,55 @@ pub(crate) struct Worst {
     pub(crate) stack_id: u64,
 }
 
-/// A run of slow polls of one function in one service instance.
+impl Worst {
+    fn of(span: &PollSpan) -> Self {
+        Self {
+            self_ns: span.self_ns,
+            span_id: span.span_id,
+            trace_id: span.trace_id,
+            cause: span.cause,
+            blame_function: span.blame_function.clone(),
+            blame_crate: span.blame_crate.clone(),
+            stack_id: span.stack_id,
+        }
+    }
+
+    /// By self time; the id breaks a tie, so that the order of arrival does not.
+    fn rank(&self) -> (u64, [u8; 8]) {
+        (self.self_ns, self.span_id)
+    }
+}
+
+/// What an episode's polls sum up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    /// Polls, the unfinished among them.
+    pub(crate) polls: u64,
+    /// Self time of all, ns.
+    pub(crate) blocked_ns: u64,
+    /// Tasks that had to wait.
+    pub(crate) victims: u64,
+}
+
+impl Sums {
+    fn add(&mut self, poll: &Poll) {
+        self.polls += 1;
+        self.blocked_ns = self.blocked_ns.saturating_add(poll.self_ns);
+        self.victims = self.victims.saturating_add(u64::from(poll.victims));
+    }
+
+    fn subtract(&mut self, poll: &Poll) {
+        self.polls -= 1;
+        self.blocked_ns = self.blocked_ns.saturating_sub(poll.self_ns);
+        self.victims = self.victims.saturating_sub(u64::from(poll.victims));
+    }
+}
+
+/// What a row of an episode is made of.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Episode {
+pub(crate) struct Outline {
+    /// Its id.
+    pub(crate) id: u64,
     /// What sent the polls.
     pub(crate) origin: Origin,
     /// The function.
@@ -47,96 +107,153 @@ pub(crate) struct Episode {
     pub(crate) end_ns: u64,
     /// No poll is expected to join it.
     pub(crate) closed: bool,
+    /// Polls that have not returned.
+    pub(crate) stalled: u64,
+    /// What its polls sum up to.
+    pub(crate) sums: Sums,
     /// The poll that blocked longest.
     pub(crate) worst: Worst,
+}
+
+/// A run of slow polls of one function in one service instance.
+#[derive(Debug)]
+pub(super) struct Episode {
+    /// Start of the first poll, ns since 1970.
+    pub(super) start_ns: u64,
+    /// End of the last poll, ns since 1970.
+    pub(super) end_ns: u64,
+    /// No poll is expected to join it.
+    pub(super) closed: bool,
     /// Its row is in the store, or on the way there.
     pub(super) written: bool,
     /// It changed since it was written.
     pub(super) dirty: bool,
     /// Span id of the first poll: with the start it names the episode.
     first_span: [u8; 8],
-    polls: BTreeMap<(u64, [u8; 8]), Poll>,
-    /// Sums of what `polls` holds no more, or never held.
-    forgotten: Sums,
-}
-
-/// What an episode's polls sum up to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sums {
-    /// Polls, the unfinished among them.
-    pub(crate) polls: u64,
-    /// Polls that have not returned.
-    pub(crate) stalled: u64,
-    /// Self time of all, ns.
-    pub(crate) blocked_ns: u64,
-    /// Tasks that had to wait.
-    pub(crate) victims: u64,
-}
-
-impl Sums {
-    fn add(&mut self, poll: &Poll) {
-        self.polls += 1;
-        self.stalled += u64::from(poll.stall);
-        self.blocked_ns = self.blocked_ns.saturating_add(poll.self_ns);
-        self.victims = self.victims.saturating_add(poll.victims);
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.polls += other.polls;
-        self.stalled += other.stalled;
-        self.blocked_ns = self.blocked_ns.saturating_add(other.blocked_ns);
-        self.victims = self.victims.saturating_add(other.victims);
-    }
+    /// The polls that it can recognise.
+    polls: BTreeMap<PollId, Poll>,
+    /// Sums of all polls, those among them that it can recognise no more.
+    sums: Sums,
+    /// The worst of those that have finished.
+    worst_finished: Option<Worst>,
+    /// Those that have not, each with what is known of it.
+    stalls: BTreeMap<PollId, Worst>,
 }
 
 impl Episode {
     /// The episode of one poll. With `remember` off the poll counts, but a repeat of it counts too.
-    pub(super) fn of(origin: &Origin, function: &str, span: &PollSpan, remember: bool) -> Self {
-        let poll = Poll {
-            duration_ns: span.duration_ns,
-            self_ns: span.self_ns,
-            victims: u64::from(span.victims),
-            stall: span.stall,
-        };
+    pub(super) fn of(span: &PollSpan, remember: bool) -> Self {
         let mut episode = Self {
-            origin: origin.clone(),
-            function: function.to_owned(),
             start_ns: span.start_ns,
-            end_ns: span.start_ns.saturating_add(span.duration_ns),
+            end_ns: end(span),
             closed: false,
-            worst: Worst {
-                self_ns: span.self_ns,
-                span_id: span.span_id,
-                trace_id: span.trace_id,
-                cause: span.cause,
-                blame_function: span.blame_function.clone(),
-                blame_crate: span.blame_crate.clone(),
-                stack_id: span.stack_id,
-            },
             written: false,
             dirty: true,
             first_span: span.span_id,
             polls: BTreeMap::new(),
-            forgotten: Sums::default(),
+            sums: Sums::default(),
+            worst_finished: None,
+            stalls: BTreeMap::new(),
         };
-        if remember {
-            episode.polls.insert((span.start_ns, span.span_id), poll);
-        } else {
-            episode.forgotten.add(&poll);
-        }
+        episode.add(span, remember);
         episode
     }
 
+    /// Takes a poll in, or a further form of one that it holds.
+    pub(super) fn add(&mut self, span: &PollSpan, remember: bool) {
+        let id = (span.start_ns, span.span_id);
+        let poll = Poll {
+            duration_ns: span.duration_ns,
+            self_ns: span.self_ns,
+            victims: span.victims,
+            stall: span.stall,
+        };
+        self.begin(id);
+        self.end_ns = self.end_ns.max(end(span));
+        let Some(form) = self.put(id, poll, remember || span.stall) else { return };
+        self.dirty = true;
+        if form.stall {
+            self.stalls.insert(id, Worst::of(span));
+        } else if !span.stall {
+            self.stalls.remove(&id);
+            self.finish(Worst::of(span));
+        }
+    }
+
+    /// Takes over the polls of another episode of the same function.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.begin((other.start_ns, other.first_span));
+        self.end_ns = self.end_ns.max(other.end_ns);
+        self.dirty = true;
+        let mut forgotten = other.sums;
+        for poll in other.polls.values() {
+            forgotten.subtract(poll);
+        }
+        self.sums.polls += forgotten.polls;
+        self.sums.blocked_ns = self.sums.blocked_ns.saturating_add(forgotten.blocked_ns);
+        self.sums.victims = self.sums.victims.saturating_add(forgotten.victims);
+        for (id, poll) in other.polls {
+            // Both hold it only when it was pushed twice at once, which `Fold::push` rules out.
+            let _form = self.put(id, poll, true);
+        }
+        if let Some(worst) = other.worst_finished {
+            self.finish(worst);
+        }
+        self.stalls.extend(other.stalls);
+    }
+
+    /// Counts a poll, or replaces what was counted of it; `None` when that says nothing more.
+    fn put(&mut self, id: PollId, poll: Poll, remember: bool) -> Option<Poll> {
+        match self.polls.entry(id) {
+            Entry::Occupied(mut held) => {
+                let merged = held.get().merged(poll);
+                if merged == *held.get() {
+                    return None;
+                }
+                self.sums.subtract(held.get());
+                self.sums.add(&merged);
+                held.insert(merged);
+                Some(merged)
+            }
+            Entry::Vacant(place) => {
+                self.sums.add(&poll);
+                if remember {
+                    place.insert(poll);
+                }
+                Some(poll)
+            }
+        }
+    }
+
+    fn begin(&mut self, (start_ns, span_id): PollId) {
+        if (start_ns, span_id) < (self.start_ns, self.first_span) {
+            self.start_ns = start_ns;
+            self.first_span = span_id;
+        }
+    }
+
+    fn finish(&mut self, worst: Worst) {
+        if self.worst_finished.as_ref().is_none_or(|held| worst.rank() >= held.rank()) {
+            self.worst_finished = Some(worst);
+        }
+    }
+
+    /// Forgets the single polls that ended before `before_ns`: they stay in the sums.
+    pub(super) fn forget(&mut self, before_ns: u64) {
+        while let Some(first) = self.polls.first_entry() {
+            let ended_ns = first.key().0.saturating_add(first.get().duration_ns);
+            if first.get().stall || ended_ns >= before_ns {
+                return;
+            }
+            first.remove();
+        }
+    }
+
     /// The id: the same for the same first poll, on whichever collector it is computed.
-    pub(crate) fn id(&self) -> u64 {
+    pub(super) fn id(&self, origin: &Origin, function: &str) -> u64 {
         let mut text = Vec::with_capacity(128);
-        for part in [
-            &self.origin.service,
-            &self.origin.environment,
-            &self.origin.version,
-            &self.origin.instance,
-            &self.function,
-        ] {
+        let origin = [&origin.service, &origin.environment, &origin.version, &origin.instance];
+        for part in origin.into_iter().map(String::as_str).chain([function]) {
             text.extend_from_slice(part.as_bytes());
             text.push(0);
         }
@@ -145,47 +262,10 @@ impl Episode {
         xxh3_64(&text)
     }
 
-    /// What its polls sum up to.
-    pub(crate) fn sums(&self) -> Sums {
-        let mut sums = self.forgotten;
-        for poll in self.polls.values() {
-            sums.add(poll);
-        }
-        sums
-    }
-
     /// Whether a poll from `start_ns` to `end_ns` belongs to it.
     pub(super) fn touches(&self, start_ns: u64, end_ns: u64, gap_ns: u64) -> bool {
         start_ns <= self.end_ns.saturating_add(gap_ns)
             && self.start_ns <= end_ns.saturating_add(gap_ns)
-    }
-
-    /// Whether it holds this very poll already, in this form or a later one.
-    pub(super) fn holds(&self, span: &PollSpan) -> bool {
-        self.polls
-            .get(&(span.start_ns, span.span_id))
-            .is_some_and(|held| (held.duration_ns, !held.stall) >= (span.duration_ns, !span.stall))
-    }
-
-    /// Takes over the polls of another episode of the same function.
-    pub(super) fn absorb(&mut self, other: Self) {
-        if (other.start_ns, other.first_span) < (self.start_ns, self.first_span) {
-            self.start_ns = other.start_ns;
-            self.first_span = other.first_span;
-        }
-        self.end_ns = self.end_ns.max(other.end_ns);
-        // The id breaks a tie, so that the order of arrival does not.
-        if (other.worst.self_ns, other.worst.span_id) >= (self.worst.self_ns, self.worst.span_id) {
-            self.worst = other.worst;
-        }
-        self.forgotten.merge(other.forgotten);
-        for (id, poll) in other.polls {
-            let held = self.polls.entry(id).or_insert_with(|| poll.clone());
-            if (poll.duration_ns, !poll.stall) > (held.duration_ns, !held.stall) {
-                *held = poll;
-            }
-        }
-        self.dirty = true;
     }
 
     /// Polls that it can recognise when they come again.
@@ -194,14 +274,30 @@ impl Episode {
     }
 
     /// When it is closed unless another poll joins it. One that stalls stays open for as long as it
-    /// is remembered, because the reports of a stall come at doubling intervals.
+    /// is remembered, because the reports of a stall come at growing intervals.
     pub(super) fn closes_ns(&self, linger_ns: u64, memory_ns: u64) -> u64 {
-        let stalls = self.forgotten.stalled > 0 || self.polls.values().any(|poll| poll.stall);
-        self.end_ns.saturating_add(if stalls { memory_ns } else { linger_ns })
+        let stays_ns = if self.stalls.is_empty() { linger_ns } else { memory_ns };
+        self.end_ns.saturating_add(stays_ns)
     }
 
-    /// The episode without its single polls: what a row is made of.
-    pub(super) fn outline(&self) -> Self {
-        Self { polls: BTreeMap::new(), forgotten: self.sums(), ..self.clone() }
+    /// What its row is made of.
+    pub(super) fn outline(&self, origin: &Origin, function: &str) -> Outline {
+        let worst = self.worst_finished.iter().chain(self.stalls.values());
+        Outline {
+            id: self.id(origin, function),
+            origin: origin.clone(),
+            function: function.to_owned(),
+            start_ns: self.start_ns,
+            end_ns: self.end_ns,
+            closed: self.closed,
+            stalled: u64::try_from(self.stalls.len()).unwrap_or(u64::MAX),
+            sums: self.sums,
+            worst: worst.max_by_key(|worst| worst.rank()).cloned().unwrap_or_default(),
+        }
     }
+}
+
+/// When a poll ended, or was last seen.
+pub(super) fn end(span: &PollSpan) -> u64 {
+    span.start_ns.saturating_add(span.duration_ns)
 }

@@ -2,8 +2,8 @@
 //!
 //! An episode is a run of slow polls of one function in one service instance, no further apart than
 //! a gap. Which episodes come out depends on the set of polls alone: not on their order, nor on how
-//! often one is repeated. A poll that still blocks is sent again, longer, under the same span id; it
-//! counts once, with its longest form.
+//! often one is repeated, as long as they come within the fold's memory. A poll that still blocks is
+//! sent again, longer, under the same span id; it counts once, in the form that says most.
 //!
 //! This is plain data and arithmetic: the time is passed in, and nothing here does I/O.
 
@@ -11,11 +11,12 @@ mod episode;
 #[cfg(test)]
 mod properties;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::span::{Origin, PollSpan};
-pub(crate) use episode::Episode;
+pub(crate) use episode::Outline;
+use episode::{Episode, end};
 
 /// Name of the function that takes the polls of all that pass the bound on open episodes.
 pub(crate) const OVERFLOW: &str = "otel.metric.overflow";
@@ -35,15 +36,18 @@ pub(crate) struct Settings {
     pub(crate) polls_max: usize,
 }
 
+impl Settings {
+    /// The defaults with another gap: an episode has to stay open for longer than that.
+    pub(crate) fn with_gap(gap: Duration) -> Self {
+        let linger = gap + Duration::from_secs(10);
+        let memory = Duration::from_secs(300).max(linger * 2);
+        Self { gap, linger, memory, keys_max: 10_000, polls_max: 500_000 }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            gap: Duration::from_secs(1),
-            linger: Duration::from_secs(10),
-            memory: Duration::from_secs(300),
-            keys_max: 10_000,
-            polls_max: 500_000,
-        }
+        Self::with_gap(Duration::from_secs(1))
     }
 }
 
@@ -51,9 +55,9 @@ impl Default for Settings {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
     /// It is as given: write it over what was there under its id.
-    Upsert(Episode),
+    Upsert(Outline),
     /// It became part of another: take it away.
-    Remove(Episode),
+    Remove(Outline),
 }
 
 /// One function in one service instance.
@@ -67,13 +71,23 @@ struct Key {
 #[derive(Debug)]
 pub(crate) struct Fold {
     settings: Settings,
-    episodes: HashMap<Key, Vec<Episode>>,
+    /// Of each key the episodes by their start: they are further apart than the gap.
+    episodes: HashMap<Key, BTreeMap<u64, Episode>>,
     /// Keys with an episode that changed since the last call of [`Fold::changes`].
     changed: BTreeSet<Key>,
     /// Episodes that were written and have since been merged away.
-    removed: Vec<Episode>,
+    removed: Vec<Outline>,
     polls: usize,
-    overflowed: u64,
+    counts: Counts,
+}
+
+/// What passed the fold's bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Polls that are folded under [`OVERFLOW`].
+    pub(crate) overflowed: u64,
+    /// Polls that count, and whose repeat would count again.
+    pub(crate) unremembered: u64,
 }
 
 impl Fold {
@@ -85,7 +99,7 @@ impl Fold {
             changed: BTreeSet::new(),
             removed: Vec::new(),
             polls: 0,
-            overflowed: 0,
+            counts: Counts::default(),
         }
     }
 
@@ -93,38 +107,44 @@ impl Fold {
     pub(crate) fn push(&mut self, span: &PollSpan) {
         let mut key = Key { origin: span.origin.clone(), function: span.function.clone() };
         if !self.episodes.contains_key(&key) && self.episodes.len() >= self.settings.keys_max {
-            self.overflowed += 1;
+            self.counts.overflowed += 1;
             key = Key {
                 origin: Origin { service: OVERFLOW.into(), ..Origin::default() },
                 function: OVERFLOW.into(),
             };
         }
         let remember = self.polls < self.settings.polls_max;
-        let gap_ns = nanos(self.settings.gap);
+        self.counts.unremembered += u64::from(!remember && !span.stall);
         let of_key = self.episodes.entry(key.clone()).or_default();
-        if of_key.iter().any(|e| e.holds(span)) {
-            return;
-        }
-        let polls_before: usize = of_key.iter().map(Episode::remembered).sum();
+        let mut touched = take_touched(of_key, span, nanos(self.settings.gap));
+        self.polls -= touched.iter().map(Episode::remembered).sum::<usize>();
 
-        let mut joined = Episode::of(&key.origin, &key.function, span, remember);
-        let touching = |e: &Episode| e.touches(joined.start_ns, joined.end_ns, gap_ns);
-        let (touched, apart): (Vec<_>, Vec<_>) =
-            std::mem::take(of_key).into_iter().partition(touching);
-        let written: Vec<Episode> =
-            touched.iter().filter(|e| e.written).map(Episode::outline).collect();
+        // What was written under an id that the outcome does not have is to be taken away.
+        let written = touched.iter().filter(|e| e.written);
+        let written: Vec<Outline> =
+            written.map(|e| e.outline(&key.origin, &key.function)).collect();
+        let largest = (0..touched.len()).max_by_key(|index| touched[*index].remembered());
+        let mut joined = match largest {
+            Some(index) => {
+                let mut joined = touched.swap_remove(index);
+                joined.add(span, remember);
+                joined
+            }
+            None => Episode::of(span, remember),
+        };
         for episode in touched {
             joined.absorb(episode);
         }
-        let id = joined.id();
-        joined.written = written.iter().any(|e| e.id() == id);
-        self.removed.extend(written.into_iter().filter(|e| e.id() != id));
-        *of_key = apart;
-        of_key.push(joined);
+        let id = joined.id(&key.origin, &key.function);
+        joined.written = written.iter().any(|outline| outline.id == id);
+        self.removed.extend(written.into_iter().filter(|outline| outline.id != id));
 
-        let polls_after: usize = of_key.iter().map(Episode::remembered).sum();
-        self.polls = self.polls + polls_after - polls_before;
-        self.changed.insert(key);
+        self.polls += joined.remembered();
+        let dirty = joined.dirty;
+        of_key.insert(joined.start_ns, joined);
+        if dirty {
+            self.changed.insert(key);
+        }
     }
 
     /// What changed since the last call, with episodes closed whose time has come at `now_ns`.
@@ -135,23 +155,21 @@ impl Fold {
         keys.extend(self.due(now_ns, linger, memory));
         for key in keys {
             let Some(of_key) = self.episodes.get_mut(&key) else { continue };
-            for episode in of_key.iter_mut() {
+            self.polls -= of_key.values().map(Episode::remembered).sum::<usize>();
+            for episode in of_key.values_mut() {
                 let closed = now_ns > episode.closes_ns(linger, memory);
                 if !episode.written || episode.dirty || closed != episode.closed {
                     episode.closed = closed;
                     episode.written = true;
                     episode.dirty = false;
-                    changes.push(Change::Upsert(episode.outline()));
+                    changes.push(Change::Upsert(episode.outline(&key.origin, &key.function)));
                 }
+                episode.forget(now_ns.saturating_sub(memory));
             }
-            let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(of_key)
-                .into_iter()
-                .partition(|e| e.closed && now_ns > e.end_ns.saturating_add(memory));
-            self.polls -= gone.iter().map(Episode::remembered).sum::<usize>();
-            if kept.is_empty() {
+            of_key.retain(|_, e| !(e.closed && now_ns > e.end_ns.saturating_add(memory)));
+            self.polls += of_key.values().map(Episode::remembered).sum::<usize>();
+            if of_key.is_empty() {
                 self.episodes.remove(&key);
-            } else {
-                *of_key = kept;
             }
         }
         changes
@@ -160,26 +178,32 @@ impl Fold {
     /// Keys with an episode to close or to forget at `now_ns`.
     fn due(&self, now_ns: u64, linger: u64, memory: u64) -> Vec<Key> {
         let due = |e: &Episode| {
-            let next = if e.closed {
-                e.end_ns.saturating_add(memory)
-            } else {
-                e.closes_ns(linger, memory)
-            };
-            now_ns > next
+            let closes = e.closes_ns(linger, memory);
+            now_ns > if e.closed { e.end_ns.saturating_add(memory) } else { closes }
         };
-        let keys = self.episodes.iter().filter(|(_, of_key)| of_key.iter().any(due));
+        let keys = self.episodes.iter().filter(|(_, of_key)| of_key.values().any(due));
         keys.map(|(key, _)| key.clone()).collect()
     }
 
     /// Episodes that are remembered.
     pub(crate) fn remembered(&self) -> usize {
-        self.episodes.values().map(Vec::len).sum()
+        self.episodes.values().map(BTreeMap::len).sum()
     }
 
-    /// Polls that passed the bound on functions followed at once.
-    pub(crate) fn overflowed(&self) -> u64 {
-        self.overflowed
+    /// What passed the bounds so far.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
     }
+}
+
+/// Takes out the episodes that a poll belongs to: most often one, more when it closes a gap.
+fn take_touched(of_key: &mut BTreeMap<u64, Episode>, span: &PollSpan, gap_ns: u64) -> Vec<Episode> {
+    let until_ns = end(span).saturating_add(gap_ns);
+    // They lie apart, so their ends are in the order of their starts.
+    let before = of_key.range(..=until_ns).rev();
+    let touched = before.take_while(|(_, e)| e.touches(span.start_ns, end(span), gap_ns));
+    let starts: Vec<u64> = touched.map(|(start_ns, _)| *start_ns).collect();
+    starts.into_iter().filter_map(|start_ns| of_key.remove(&start_ns)).collect()
 }
 
 /// Nanoseconds, as far as they fit.

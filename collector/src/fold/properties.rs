@@ -33,12 +33,12 @@ impl Table {
         for change in changes {
             match change {
                 Change::Upsert(e) => {
-                    let sums = e.sums();
-                    let row = (e.start_ns, e.end_ns, sums.polls, sums.blocked_ns, e.worst.self_ns);
-                    self.0.insert(e.id(), (row.0, row.1, row.2, row.3, row.4, e.closed));
+                    let (sums, worst) = (e.sums, e.worst.self_ns);
+                    let row = (e.start_ns, e.end_ns, sums.polls, sums.blocked_ns, worst, e.closed);
+                    self.0.insert(e.id, row);
                 }
                 Change::Remove(e) => {
-                    assert!(self.0.remove(&e.id()).is_some(), "removed what was never written");
+                    assert!(self.0.remove(&e.id).is_some(), "removed what was never written");
                 }
             }
         }
@@ -70,12 +70,10 @@ fn polls() -> impl Strategy<Value = Vec<PollSpan>> {
         // A poll that still blocks comes again, longer, and last without the mark.
         spans
             .flat_map(|s| {
-                let end = PollSpan {
-                    stall: false,
-                    duration_ns: s.duration_ns * 2,
-                    self_ns: s.self_ns * 2,
-                    ..s.clone()
-                };
+                // A nested poll that ends meanwhile takes from the self time.
+                let self_ns = if s.start_ns % 2 == 0 { s.self_ns * 2 } else { s.self_ns / 2 };
+                let end =
+                    PollSpan { stall: false, duration_ns: s.duration_ns * 2, self_ns, ..s.clone() };
                 if s.stall { vec![s, end] } else { vec![s] }
             })
             .collect()
@@ -118,11 +116,11 @@ fn an_episode_opens_goes_on_and_closes() {
     assert!(!opened.closed);
     fold.push(&poll(2, 900, 50));
     let [Change::Upsert(updated)] = &fold.changes(2 * SECOND)[..] else { panic!("one upsert") };
-    assert_eq!((updated.id(), updated.sums().polls), (opened.id(), 2));
-    assert!(fold.changes(10 * SECOND).is_empty(), "late spans may still come");
-    let [Change::Upsert(closed)] = &fold.changes(11 * SECOND)[..] else { panic!("one upsert") };
-    assert!(closed.closed && closed.id() == opened.id());
-    assert!(fold.changes(12 * SECOND).is_empty(), "closed once");
+    assert_eq!((updated.id, updated.sums.polls), (opened.id, 2));
+    assert!(fold.changes(11 * SECOND).is_empty(), "late spans may still come");
+    let [Change::Upsert(closed)] = &fold.changes(12 * SECOND)[..] else { panic!("one upsert") };
+    assert!(closed.closed && closed.id == opened.id);
+    assert!(fold.changes(13 * SECOND).is_empty(), "closed once");
     assert_eq!(fold.remembered(), 1);
     fold.changes(302 * SECOND);
     assert_eq!(fold.remembered(), 0, "forgotten in the end");
@@ -137,7 +135,7 @@ fn a_late_poll_joins_two_episodes() {
     fold.push(&poll(3, 1_000, 100));
     let mut changes = fold.changes(0);
     assert!(matches!(changes.remove(0), Change::Remove(e) if e.start_ns == 2_000 * MS));
-    assert!(matches!(changes.remove(0), Change::Upsert(e) if e.sums().polls == 3));
+    assert!(matches!(changes.remove(0), Change::Upsert(e) if e.sums.polls == 3));
     assert!(changes.is_empty());
 }
 
@@ -148,10 +146,10 @@ fn a_stall_counts_once_and_keeps_its_episode_open() {
         fold.push(&PollSpan { stall, ..poll(1, 0, long) });
     }
     let [Change::Upsert(open)] = &fold.changes(60 * SECOND)[..] else { panic!("one upsert") };
-    assert!(!open.closed && open.sums().stalled == 1 && open.sums().blocked_ns == 40 * MS);
+    assert!(!open.closed && open.stalled == 1 && open.sums.blocked_ns == 40 * MS);
     fold.push(&poll(1, 0, 70));
     let [Change::Upsert(ended)] = &fold.changes(60 * SECOND)[..] else { panic!("one upsert") };
-    assert!(ended.closed && ended.sums().stalled == 0 && ended.sums().blocked_ns == 70 * MS);
+    assert!(ended.closed && ended.stalled == 0 && ended.sums.blocked_ns == 70 * MS);
 }
 
 #[test]
@@ -160,9 +158,9 @@ fn what_passes_the_bound_on_functions_is_counted_and_still_folded() {
     for id in 0..5 {
         fold.push(&PollSpan { function: format!("shop::f{id}"), ..poll(id, 0, 10) });
     }
-    assert_eq!(fold.overflowed(), 3);
+    assert_eq!(fold.counts().overflowed, 3);
     let surplus = fold.changes(0).into_iter().find_map(|c| match c {
-        Change::Upsert(e) if e.function == OVERFLOW => Some(e.sums().polls),
+        Change::Upsert(e) if e.function == OVERFLOW => Some(e.sums.polls),
         _ => None,
     });
     assert_eq!(surplus, Some(3));
@@ -176,6 +174,58 @@ fn the_bound_on_remembered_polls_holds() {
         fold.push(&poll(id, u64::from(id) * 100, 50));
     }
     assert!(fold.polls <= 10);
+    assert_eq!(fold.counts().unremembered, 190);
     let [Change::Upsert(all)] = &fold.changes(0)[..] else { panic!("one episode") };
-    assert_eq!(all.sums().polls, 200, "forgotten polls count");
+    assert_eq!(all.sums.polls, 200, "forgotten polls count");
+}
+
+#[test]
+fn a_finished_poll_beats_a_later_report_of_its_stall() {
+    let mut fold = Fold::new(Settings::default());
+    fold.push(&PollSpan { self_ns: 5_000 * MS, stall: true, ..poll(1, 0, 5_000) });
+    fold.push(&PollSpan { self_ns: 1_000 * MS, ..poll(1, 0, 6_000) });
+    fold.push(&PollSpan { self_ns: 5_000 * MS, stall: true, ..poll(1, 0, 6_001) });
+    let [Change::Upsert(ended)] = &fold.changes(0)[..] else { panic!("one upsert") };
+    assert_eq!((ended.stalled, ended.sums.blocked_ns), (0, 1_000 * MS));
+    assert_eq!(ended.worst.self_ns, 1_000 * MS);
+}
+
+#[test]
+fn an_open_episode_forgets_its_old_polls_and_keeps_their_sums() {
+    let mut fold = Fold::new(Settings::default());
+    for n in 0..1_000_u64 {
+        let span_id = n.to_be_bytes();
+        fold.push(&PollSpan { span_id, ..poll(0, n * 900, 50) });
+        let now = n * 900 * MS;
+        if let Some(Change::Upsert(e)) = fold.changes(now).pop() {
+            assert_eq!(e.sums.polls, n + 1);
+        }
+    }
+    assert!(fold.polls < 340, "five minutes hold 333: {}", fold.polls);
+}
+
+#[test]
+fn the_work_of_a_poll_does_not_grow_with_its_episode() {
+    // Quadratic work on this many polls takes minutes.
+    let mut fold = Fold::new(Settings::default());
+    for n in 0..100_000_u64 {
+        fold.push(&PollSpan { span_id: n.to_be_bytes(), ..poll(0, n * 10, 5) });
+    }
+    let [Change::Upsert(e)] = &fold.changes(0)[..] else { panic!("one upsert") };
+    assert_eq!(e.sums.polls, 100_000);
+    for n in 0..20_000_u64 {
+        let apart = PollSpan { function: "shop::g".into(), ..poll(0, n * 5_000, 5) };
+        fold.push(&PollSpan { span_id: n.to_be_bytes(), ..apart });
+    }
+    assert_eq!(fold.remembered(), 20_001);
+}
+
+#[test]
+fn a_longer_gap_keeps_episodes_open_for_longer() {
+    let mut fold = Fold::new(Settings::with_gap(Duration::from_secs(600)));
+    fold.push(&poll(1, 0, 50));
+    fold.changes(420 * SECOND);
+    fold.push(&poll(2, 420_000, 50));
+    let [Change::Upsert(e)] = &fold.changes(421 * SECOND)[..] else { panic!("one upsert") };
+    assert!(e.sums.polls == 2 && !e.closed);
 }

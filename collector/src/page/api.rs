@@ -119,12 +119,12 @@ fn parse(sql: String, raw: &str, now_ms: u64) -> Result<PanelQuery, ApiError> {
     Ok(asked)
 }
 
-/// The largest time that `DateTime64(3)` holds, unix ms.
-const TIME_MS_MAX: u64 = 10_413_791_999_999;
+/// Where the times end that `DateTime64(3)` holds, unix ms.
+const TIME_MS_END: u64 = 10_413_791_999_000;
 
 fn number(key: &str, value: &str) -> Result<u64, ApiError> {
     match value.parse() {
-        Ok(number) if number <= TIME_MS_MAX => Ok(number),
+        Ok(number) if number < TIME_MS_END => Ok(number),
         _ => Err(ApiError::bad_request(format!(
             "{key}={value:?} is no whole number in range (times are unix milliseconds)"
         ))),

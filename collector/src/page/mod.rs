@@ -3,13 +3,15 @@
 mod api;
 mod assets;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::uri::Authority;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -26,6 +28,8 @@ pub(crate) struct Page {
     pub(crate) intake: Intake,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
+    /// Names that it answers to, beside localhost and addresses.
+    pub(crate) hosts: Arc<[String]>,
     /// How often the embedded engine was started again; `None` when ClickHouse is somebody else's.
     pub(crate) engine_restarts: Option<Arc<AtomicU64>>,
 }
@@ -50,14 +54,20 @@ pub(crate) fn routes(page: Page) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .fallback(assets::serve)
-        .layer(axum::middleware::from_fn(guard))
+        .layer(axum::middleware::from_fn_with_state(page.clone(), guard))
         .with_state(page)
 }
 
-/// Refuses names that only a rebound DNS entry would give, and sets the headers of every answer.
-async fn guard(request: Request, next: Next) -> Response {
-    if !host_is_local(request.headers()) {
-        let text = "this page answers to localhost and IP addresses only\n";
+/// What probes and scrapers ask for, by whatever name they know us.
+const FOR_ANY_NAME: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+/// Refuses names that only a rebound DNS entry would give, and sets the headers of every answer. A
+/// page elsewhere that has its own name resolve to 127.0.0.1 would otherwise read what this one shows.
+async fn guard(State(page): State<Page>, request: Request, next: Next) -> Response {
+    let host = host(&request).unwrap_or_default().to_owned();
+    let known = host.is_empty() || is_local(&host) || page.hosts.contains(&host);
+    if !known && !FOR_ANY_NAME.contains(&request.uri().path()) {
+        let text = format!("this page is not known as {host:?}: start holdup with --page-host\n");
         return (StatusCode::FORBIDDEN, text).into_response();
     }
     let mut response = next.run(request).await;
@@ -68,15 +78,19 @@ async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-/// Whether the request names us by address or as localhost. A page elsewhere that has its own name
-/// resolve to 127.0.0.1 would otherwise read what this one shows.
-fn host_is_local(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get("host").and_then(|h| h.to_str().ok()) else { return true };
-    let name = match host.strip_prefix('[') {
+/// The name that the client knows us by, without the port: HTTP/2 has it in the address.
+fn host(request: &Request) -> Option<&str> {
+    let header = request.headers().get("host").and_then(|h| h.to_str().ok());
+    let host = header.or_else(|| request.uri().authority().map(Authority::as_str))?;
+    Some(match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _port)| name),
-    };
-    name == "localhost" || name.ends_with(".localhost") || name.parse::<std::net::IpAddr>().is_ok()
+    })
+}
+
+/// Whether a name can't be somebody else's.
+fn is_local(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok()
 }
 
 /// Ready when ClickHouse answers, because nothing is acknowledged without it.
@@ -95,19 +109,20 @@ async fn ready(State(page): State<Page>) -> Response {
 
 async fn metrics(State(page): State<Page>) -> Response {
     let restarts = page.engine_restarts.as_ref().map_or(0, |n| n.load(Ordering::Relaxed));
-    let text = page.metrics.text(page.intake.waiting_rows(), restarts);
+    let text = page.metrics.text(page.intake.waiting_bytes(), restarts);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, content_type)], text).into_response()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::host_is_local;
-    use axum::http::{HeaderMap, HeaderValue};
+    use super::{host, is_local};
+    use axum::body::Body;
+    use axum::extract::Request;
 
     #[test]
-    fn only_local_names_are_answered() {
-        for (host, local) in [
+    fn only_names_that_are_ours_are_local() {
+        for (given, local) in [
             ("127.0.0.1:4380", true),
             ("localhost:4380", true),
             ("[::1]:4380", true),
@@ -115,9 +130,11 @@ mod tests {
             ("evil.example:4380", false),
             ("localhost.evil.example", false),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert("host", HeaderValue::from_static(host));
-            assert_eq!(host_is_local(&headers), local, "{host}");
+            let http1 = Request::builder().header("host", given).body(Body::empty()).unwrap();
+            assert_eq!(host(&http1).map(is_local), Some(local), "{given}");
+            let uri = format!("http://{given}/");
+            let http2 = Request::builder().uri(uri).body(Body::empty()).unwrap();
+            assert_eq!(host(&http2).map(is_local), Some(local), "{given}");
         }
     }
 }

@@ -1,10 +1,12 @@
 //! OTLP over gRPC. The codec hands over raw bytes, so that what is wrong with them is answered as
 //! OTLP asks: INVALID_ARGUMENT for bad data, RESOURCE_EXHAUSTED for too much of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::response::Response;
 use axum::routing::post;
 use bytes::{Buf, BufMut, Bytes};
@@ -14,7 +16,8 @@ use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, En
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::{RETRY_AFTER_SECONDS, Receiver, Signal};
+use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, RequestLimits, Signal, size};
+use crate::decode::Decoded;
 use crate::metrics::Transport;
 use crate::store::NotTaken;
 
@@ -36,6 +39,7 @@ pub(crate) fn routes(receiver: Receiver) -> Router {
 }
 
 async fn export(State(receiver): State<Receiver>, request: Request, signal: Signal) -> Response {
+    let metrics = Arc::clone(&receiver.metrics);
     let bytes_max = receiver.limits.grpc_bytes_max;
     let mut grpc = tonic::server::Grpc::new(RawCodec)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -46,10 +50,16 @@ async fn export(State(receiver): State<Receiver>, request: Request, signal: Sign
         async move { answer(&receiver, request.into_inner(), signal).await }
     });
     let mut response = grpc.unary(service, request).await.map(axum::body::Body::new);
-    // tonic reports a message over the limit as OUT_OF_RANGE, which clients try again.
-    let status = response.headers_mut().get_mut("grpc-status");
-    if let Some(status) = status.filter(|s| s.as_bytes() == b"11") {
-        *status = axum::http::HeaderValue::from_static("8");
+    // What tonic itself refuses: it reports a message over the limit as OUT_OF_RANGE, which clients
+    // try again, and one that does not decompress or ends too early as INTERNAL.
+    if let Some(status) = response.headers_mut().get_mut("grpc-status") {
+        let (code, reason) = match status.as_bytes() {
+            b"11" => ("8", "body"),
+            b"13" => ("3", "corrupt"),
+            _ => return response,
+        };
+        *status = HeaderValue::from_static(code);
+        metrics.refused(Transport::Grpc, reason);
     }
     response
 }
@@ -60,22 +70,30 @@ async fn answer(
     signal: Signal,
 ) -> Result<tonic::Response<Bytes>, Status> {
     let response = if signal == Signal::Traces {
-        let bytes = message.len();
-        let parse = move || ExportTraceServiceRequest::decode(message).map_err(|e| e.to_string());
-        let rows = receiver.rows(bytes, parse).await;
-        let rows = rows.map_err(|reason| {
-            receiver.metrics.refused(Transport::Grpc, "corrupt");
-            Status::invalid_argument(format!("the message is no trace request: {reason}"))
-        })?;
-        receiver.traces(rows, Transport::Grpc).await.map_err(|reason| come_again(&reason))?
+        let room = receiver.intake.reserve(message.len()).map_err(come_again)?;
+        let limits = Arc::clone(&receiver.limits);
+        let inline = message.len() <= INLINE_BYTES_MAX;
+        let read = receiver.work(inline, move || read(message, &limits)).await;
+        let rows = read.unwrap_or_else(|| Err(Status::unknown("reading the message failed")));
+        let rows = rows.inspect_err(|_| receiver.metrics.refused(Transport::Grpc, "corrupt"))?;
+        receiver.traces(rows, room, Transport::Grpc).await.map_err(come_again)?
     } else {
         receiver.not_kept(signal)
     };
     Ok(tonic::Response::new(response.encode_to_vec().into()))
 }
 
+fn read(message: Bytes, limits: &RequestLimits) -> Result<Decoded, Status> {
+    size::check_protobuf(&message, limits.elements_max)
+        .map_err(|error| Status::resource_exhausted(error.to_string()))?;
+    let request = ExportTraceServiceRequest::decode(message).map_err(|error| {
+        Status::invalid_argument(format!("the message is no trace request: {error}"))
+    })?;
+    Ok(Receiver::rows(request, limits))
+}
+
 /// UNAVAILABLE, with the time after which to try again.
-fn come_again(reason: &NotTaken) -> Status {
+fn come_again(reason: NotTaken) -> Status {
     let wait = Duration::from_secs(RETRY_AFTER_SECONDS);
     let details = ErrorDetails::with_retry_info(Some(wait));
     Status::with_error_details(Code::Unavailable, reason.to_string(), details)

@@ -1,21 +1,30 @@
 //! OTLP over HTTP, protobuf and JSON on one port.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use prost::Message;
+use tokio::time::timeout;
 use tonic::Code;
 
 use super::body::{BodyError, decompress};
-use super::{RETRY_AFTER_SECONDS, Receiver, Signal, json};
+use super::size::{self, TooMany};
+use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, RequestLimits, Signal, json};
 use crate::metrics::Transport;
+use crate::store::NotTaken;
+
+/// How long a body may take to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The HTTP endpoint.
 pub(crate) fn routes(receiver: Receiver) -> Router {
@@ -68,62 +77,128 @@ async fn export(State(receiver): State<Receiver>, request: Request, signal: Sign
         let text = "send application/x-protobuf or application/json, and say so in Content-Type";
         return refusal(None, StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, text);
     };
+    match answer(&receiver, request, format, signal).await {
+        Ok(response) => success(format, &response),
+        Err(refused) => {
+            if let Some(reason) = refused.counted_as() {
+                receiver.metrics.refused(Transport::Http, reason);
+            }
+            refused.into_response(format)
+        }
+    }
+}
+
+async fn answer(
+    receiver: &Receiver,
+    request: Request,
+    format: Format,
+    signal: Signal,
+) -> Result<ExportTraceServiceResponse, Refused> {
     let (parts, body) = request.into_parts();
     let bytes_max = receiver.limits.http_bytes_max;
-    let body = match read(body, &parts.headers, bytes_max).await {
-        Ok(body) => body,
-        Err(error) => {
-            receiver.metrics.refused(Transport::Http, "body");
-            let (status, code) = match error {
-                BodyError::Encoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
-                BodyError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
-                BodyError::Corrupt { .. } => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
-            };
-            return refusal(Some(format), status, code, &error.to_string());
-        }
+    // A body that does not tell its length may take all that is allowed.
+    let length = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    let mut room = receiver.intake.reserve(length.unwrap_or(bytes_max).min(bytes_max))?;
+    let body = match timeout(BODY_TIME_MAX, read(body, bytes_max)).await {
+        Ok(body) => body?,
+        Err(_late) => return Err(Refused::Slow),
     };
     if signal != Signal::Traces {
-        return success(format, &receiver.not_kept(signal));
+        return Ok(receiver.not_kept(signal));
     }
-    let rows = match receiver.rows(body.len(), move || parse(format, body)).await {
-        Ok(rows) => rows,
-        Err(reason) => {
-            receiver.metrics.refused(Transport::Http, "corrupt");
-            let text = format!("the body is no trace request: {reason}");
-            return refusal(Some(format), StatusCode::BAD_REQUEST, Code::InvalidArgument, &text);
-        }
+    let encoding = parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    let encoding = String::from_utf8_lossy(encoding.unwrap_or_default()).into_owned();
+    let limits = Arc::clone(&receiver.limits);
+    let inline = encoding.is_empty() && body.len() <= INLINE_BYTES_MAX;
+    let work = move || {
+        let body = if encoding.is_empty() {
+            body
+        } else {
+            decompress(&body, &encoding, bytes_max).map(Bytes::from)?
+        };
+        let bytes = body.len();
+        parse(format, body, &limits).map(|request| (Receiver::rows(request, &limits), bytes))
     };
-    match receiver.traces(rows, Transport::Http).await {
-        Ok(response) => success(format, &response),
-        Err(reason) => {
-            let text = reason.to_string();
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            let mut response = refusal(Some(format), status, Code::Unavailable, &text);
-            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
-            response
+    let (rows, bytes) = receiver.work(inline, work).await.unwrap_or(Err(Refused::Failed))?;
+    room.resize(bytes.min(bytes_max))?;
+    Ok(receiver.traces(rows, room, Transport::Http).await?)
+}
+
+/// Why a request is not taken.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    #[error("the body is no trace request: {0}")]
+    Corrupt(String),
+    #[error("the body did not come within {} s", BODY_TIME_MAX.as_secs())]
+    Slow,
+    #[error("reading the body failed, which is a bug in holdup")]
+    Failed,
+    #[error(transparent)]
+    NotTaken(#[from] NotTaken),
+}
+
+impl Refused {
+    /// Its reason on `/metrics`; what is only put off is not counted as refused.
+    fn counted_as(&self) -> Option<&'static str> {
+        match self {
+            Self::Body(_) | Self::TooMany(_) | Self::Slow => Some("body"),
+            Self::Corrupt(_) | Self::Failed => Some("corrupt"),
+            Self::NotTaken(_) => None,
         }
+    }
+
+    fn into_response(self, format: Format) -> Response {
+        let (status, code) = match &self {
+            Self::Body(BodyError::Encoding(_)) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented)
+            }
+            Self::Body(BodyError::TooLarge(_)) | Self::TooMany(_) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted)
+            }
+            Self::Body(BodyError::Corrupt { .. }) | Self::Corrupt(_) => {
+                (StatusCode::BAD_REQUEST, Code::InvalidArgument)
+            }
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
+            Self::NotTaken(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        };
+        let mut response = refusal(Some(format), status, code, &self.to_string());
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        }
+        response
     }
 }
 
-async fn read(body: Body, headers: &HeaderMap, bytes_max: usize) -> Result<Bytes, BodyError> {
-    let body =
-        axum::body::to_bytes(body, bytes_max).await.map_err(
-            |error| match std::error::Error::source(&error) {
-                Some(source) if source.is::<http_body_util::LengthLimitError>() => {
-                    BodyError::TooLarge(bytes_max)
-                }
-                _ => BodyError::Corrupt { encoding: "HTTP body", reason: error.to_string() },
-            },
-        )?;
-    let Some(encoding) = headers.get(CONTENT_ENCODING) else { return Ok(body) };
-    let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
-    decompress(&body, &encoding, bytes_max).map(Bytes::from)
+async fn read(body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
+    axum::body::to_bytes(body, bytes_max).await.map_err(|error| {
+        match std::error::Error::source(&error) {
+            Some(source) if source.is::<http_body_util::LengthLimitError>() => {
+                BodyError::TooLarge(bytes_max)
+            }
+            _ => BodyError::Corrupt { encoding: "HTTP body", reason: error.to_string() },
+        }
+    })
 }
 
-fn parse(format: Format, body: Bytes) -> Result<ExportTraceServiceRequest, String> {
+fn parse(
+    format: Format,
+    body: Bytes,
+    limits: &RequestLimits,
+) -> Result<ExportTraceServiceRequest, Refused> {
     match format {
-        Format::Protobuf => ExportTraceServiceRequest::decode(body).map_err(|e| e.to_string()),
-        Format::Json => json::trace_request(&body).map_err(|e| e.to_string()),
+        Format::Protobuf => {
+            size::check_protobuf(&body, limits.elements_max)?;
+            ExportTraceServiceRequest::decode(body).map_err(|e| Refused::Corrupt(e.to_string()))
+        }
+        Format::Json => {
+            size::check_json(&body, limits.elements_max)?;
+            json::trace_request(&body).map_err(|e| Refused::Corrupt(e.to_string()))
+        }
     }
 }
 

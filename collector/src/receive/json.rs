@@ -1,7 +1,8 @@
 //! OTLP's JSON encoding of a trace request.
 //!
 //! It differs from protobuf's own: ids are hex, 64-bit integers may be strings or numbers, names are
-//! lowerCamelCase, and what is unknown or null is skipped. Only what rows are made of is read.
+//! lowerCamelCase, and what is unknown or null is skipped. Only what rows are made of is read. An id
+//! or a number that is none is read as if absent, so that it costs its span and not the request.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>
 
@@ -11,7 +12,7 @@ use opentelemetry_proto::tonic::common::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 /// Reads a request; the error tells the line, the column and what was expected.
 pub(super) fn trace_request(body: &[u8]) -> Result<ExportTraceServiceRequest, serde_json::Error> {
@@ -47,7 +48,7 @@ struct JsonResourceSpans {
 #[serde(default, rename_all = "camelCase")]
 struct JsonResource {
     #[serde(deserialize_with = "nullable")]
-    attributes: Vec<JsonKeyValue>,
+    attributes: Vec<Option<JsonKeyValue>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -84,7 +85,7 @@ struct JsonSpan {
     #[serde(deserialize_with = "nullable")]
     end_time_unix_nano: Integer<u64>,
     #[serde(deserialize_with = "nullable")]
-    attributes: Vec<JsonKeyValue>,
+    attributes: Vec<Option<JsonKeyValue>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -100,9 +101,26 @@ struct JsonKeyValue {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct JsonValue {
-    string_value: Option<String>,
-    bool_value: Option<bool>,
+    string_value: Option<Kind<String>>,
+    bool_value: Option<Kind<bool>>,
     int_value: Option<Integer<i64>>,
+}
+
+/// A value of the kind that its name says, or not.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Kind<T> {
+    Right(T),
+    Wrong(IgnoredAny),
+}
+
+impl<T> Kind<T> {
+    fn right(self) -> Option<T> {
+        match self {
+            Self::Right(value) => Some(value),
+            Self::Wrong(_) => None,
+        }
+    }
 }
 
 /// Bytes as hex digits in either case.
@@ -113,16 +131,16 @@ impl<'de> Deserialize<'de> for Hex {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         if text.len() % 2 != 0 || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
-            return Err(D::Error::custom("an id is not hex digits, two a byte"));
+            return Ok(Self::default());
         }
         let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap_or(0)).unwrap_or(0);
         Ok(Self(text.as_bytes().chunks(2).map(|c| digit(c[0]) << 4 | digit(c[1])).collect()))
     }
 }
 
-/// A 64-bit integer, as a number or as a string of digits.
+/// A 64-bit integer, as a number or as a string of digits; `None` for any other number or string.
 #[derive(Default)]
-struct Integer<T>(T);
+struct Integer<T>(Option<T>);
 
 impl<'de, T> Deserialize<'de> for Integer<T>
 where
@@ -134,18 +152,15 @@ where
         enum Either<T> {
             Number(T),
             Text(String),
+            Other(IgnoredAny),
         }
-        match Either::<T>::deserialize(from) {
-            Ok(Either::Number(number)) => Ok(Self(number)),
-            Ok(Either::Text(text)) => {
-                text.parse().map(Self).map_err(|_| D::Error::custom(NOT_AN_INTEGER))
-            }
-            Err(_) => Err(D::Error::custom(NOT_AN_INTEGER)),
-        }
+        Ok(Self(match Either::<T>::deserialize(from)? {
+            Either::Number(number) => Some(number),
+            Either::Text(text) => text.parse().ok(),
+            Either::Other(_) => None,
+        }))
     }
 }
-
-const NOT_AN_INTEGER: &str = "expected a 64-bit integer, as a number or a string of digits";
 
 impl From<Request> for ExportTraceServiceRequest {
     fn from(from: Request) -> Self {
@@ -155,7 +170,7 @@ impl From<Request> for ExportTraceServiceRequest {
 
 impl From<JsonResourceSpans> for ResourceSpans {
     fn from(from: JsonResourceSpans) -> Self {
-        let attributes = from.resource.attributes.into_iter().map(Into::into).collect();
+        let attributes = from.resource.attributes.into_iter().flatten().map(Into::into).collect();
         Self {
             resource: Some(Resource { attributes, ..Resource::default() }),
             scope_spans: from.scope_spans.into_iter().map(Into::into).collect(),
@@ -180,9 +195,9 @@ impl From<JsonSpan> for Span {
             span_id: from.span_id.0,
             parent_span_id: from.parent_span_id.0,
             name: from.name,
-            start_time_unix_nano: from.start_time_unix_nano.0,
-            end_time_unix_nano: from.end_time_unix_nano.0,
-            attributes: from.attributes.into_iter().map(Into::into).collect(),
+            start_time_unix_nano: from.start_time_unix_nano.0.unwrap_or(0),
+            end_time_unix_nano: from.end_time_unix_nano.0.unwrap_or(0),
+            attributes: from.attributes.into_iter().flatten().map(Into::into).collect(),
             ..Self::default()
         }
     }
@@ -192,9 +207,10 @@ impl From<JsonKeyValue> for KeyValue {
     fn from(from: JsonKeyValue) -> Self {
         let JsonValue { string_value, bool_value, int_value } = from.value;
         let value = string_value
+            .and_then(Kind::right)
             .map(Value::StringValue)
-            .or(bool_value.map(Value::BoolValue))
-            .or(int_value.map(|number| Value::IntValue(number.0)));
+            .or(bool_value.and_then(Kind::right).map(Value::BoolValue))
+            .or(int_value.and_then(|number| number.0.map(Value::IntValue)));
         Self { key: from.key, value: Some(AnyValue { value }), ..Self::default() }
     }
 }
@@ -245,17 +261,30 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
         for (json, expected) in [
-            (r#"{"resourceSpans": [{"scopeSpans": [{"spans": [{"spanId": "xyz0"}]}]}]}"#, "hex"),
-            (
-                r#"{"resourceSpans": [{"scopeSpans": [{"spans": [{"endTimeUnixNano": "x"}]}]}]}"#,
-                "64-bit integer",
-            ),
             (r#"{"resourceSpans": ["#, "EOF"),
+            (r#"{"resourceSpans": 7}"#, "expected a sequence"),
             ("", "EOF"),
         ] {
             let error = read(json).unwrap_err();
             assert!(error.contains(expected) && error.contains("line 1 column"), "{error}");
         }
+    }
+
+    #[test]
+    fn one_wrong_value_costs_its_span_or_itself_only() {
+        let request = read(
+            r#"{"resourceSpans": [{"scopeSpans": [{"spans": [
+                {"traceId": "xyz", "spanId": "abc", "endTimeUnixNano": "soon"},
+                {"startTimeUnixNano": 1.5, "attributes": [null,
+                    {"key": "a", "value": {"intValue": 1.5}},
+                    {"key": "b", "value": {"intValue": "99999999999999999999"}},
+                    {"key": "c", "value": {"stringValue": 7}}]}]}]}]}"#,
+        )
+        .unwrap();
+        let spans = &request.resource_spans[0].scope_spans[0].spans;
+        assert!(spans[0].trace_id.is_empty() && spans[0].end_time_unix_nano == 0);
+        let values = spans[1].attributes.iter().map(|a| a.value.clone().unwrap().value);
+        assert_eq!(values.collect::<Vec<_>>(), [None, None, None]);
     }
 
     #[test]

@@ -6,17 +6,19 @@ mod body;
 mod grpc;
 mod http;
 mod json;
+mod size;
 
 use std::sync::Arc;
 
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use tokio::sync::Semaphore;
 
 use crate::clock::now_ns;
 use crate::decode::{self, Decoded, Limits};
 use crate::metrics::{Metrics, Transport};
-use crate::store::{Intake, NotTaken};
+use crate::store::{Intake, NotTaken, Room};
 
 pub(crate) use grpc::routes as grpc_routes;
 pub(crate) use http::routes as http_routes;
@@ -28,13 +30,20 @@ pub(crate) struct RequestLimits {
     pub(crate) grpc_bytes_max: usize,
     /// Largest HTTP body, compressed and decompressed alike, bytes.
     pub(crate) http_bytes_max: usize,
+    /// Spans, attributes and events of one request.
+    pub(crate) elements_max: usize,
     /// Bounds on single spans.
     pub(crate) span: Limits,
 }
 
 impl Default for RequestLimits {
     fn default() -> Self {
-        Self { grpc_bytes_max: 4 << 20, http_bytes_max: 20 << 20, span: Limits::default() }
+        Self {
+            grpc_bytes_max: 4 << 20,
+            http_bytes_max: 20 << 20,
+            elements_max: 1_000_000,
+            span: Limits::default(),
+        }
     }
 }
 
@@ -44,12 +53,16 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 /// A body up to this length is read where it arrives, bytes.
 const INLINE_BYTES_MAX: usize = 64 << 10;
 
+/// Bodies that are read at a time off the runtime: each may take a multiple of its length.
+const READING_MAX: usize = 4;
+
 /// What the two transports share.
 #[derive(Clone)]
 pub(crate) struct Receiver {
     intake: Intake,
     limits: Arc<RequestLimits>,
     metrics: Arc<Metrics>,
+    reading: Arc<Semaphore>,
 }
 
 /// The signals of OTLP, of which only the first makes rows.
@@ -73,42 +86,50 @@ impl Signal {
 impl Receiver {
     /// A receiver that hands over to `intake`.
     pub(crate) fn new(intake: Intake, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
-        Self { intake, limits: Arc::new(limits), metrics }
+        let reading = Arc::new(Semaphore::new(READING_MAX));
+        Self { intake, limits: Arc::new(limits), metrics, reading }
     }
 
-    /// Reads a body of this length and makes rows of it: off the runtime where that would hold a
-    /// worker for more than a millisecond or so.
-    async fn rows<P>(&self, bytes: usize, parse: P) -> Result<Decoded, String>
+    /// Works on a body: off the runtime where that would hold a worker for more than a
+    /// millisecond or so. `None` when the work panicked.
+    async fn work<T, W>(&self, inline: bool, work: W) -> Option<T>
     where
-        P: FnOnce() -> Result<ExportTraceServiceRequest, String> + Send + 'static,
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
     {
-        let limits = Arc::clone(&self.limits);
-        let work = move || Ok(decode::decode(parse()?, &limits.span, now_ns()));
-        if bytes <= INLINE_BYTES_MAX {
-            return work();
+        if inline {
+            return Some(work());
         }
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|_| Err("reading it failed; this is a bug in holdup".into()))
+        let turn = Arc::clone(&self.reading).acquire_owned().await.ok()?;
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+
+    /// Makes rows of a request.
+    fn rows(request: ExportTraceServiceRequest, limits: &RequestLimits) -> Decoded {
+        decode::decode(request, &limits.span, now_ns())
     }
 
     /// Stores rows and tells what is owed to their sender.
     async fn traces(
         &self,
         rows: Decoded,
+        room: Room,
         transport: Transport,
     ) -> Result<ExportTraceServiceResponse, NotTaken> {
         let counts = rows.counts.clone();
         let (polls, suspects) = (rows.polls.len(), rows.suspects.len());
         if rows.rows() > 0 {
-            self.intake.store(rows).await?;
+            self.intake.store(rows, room).await?;
         }
         self.metrics.received(transport, &counts, polls, suspects);
+        let rejected = counts.rejected;
         let partial_success = counts.first_rejection.map(|reason| ExportTracePartialSuccess {
-            rejected_spans: i64::try_from(counts.rejected).unwrap_or(i64::MAX),
-            error_message: format!(
-                "{} poll spans can't be used; the first: {reason}",
-                counts.rejected
-            ),
+            rejected_spans: i64::try_from(rejected).unwrap_or(i64::MAX),
+            error_message: format!("{rejected} poll spans can't be used; the first: {reason}"),
         });
         Ok(ExportTraceServiceResponse { partial_success })
     }

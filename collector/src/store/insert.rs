@@ -6,7 +6,7 @@ use clickhouse::RowWrite;
 
 use super::rows::{EpisodeRow, PollSpanRow, RecentEpisode, StackRow, SuspectRow};
 use super::{Store, StoreError};
-use crate::fold::Episode;
+use crate::fold::Outline;
 use crate::span::{PollSpan, Stack, Suspect};
 
 /// How long ClickHouse may take for one part of a request, and for its answer.
@@ -48,10 +48,10 @@ impl Store {
     /// Writes episodes over what was there under their ids.
     pub(super) async fn upsert_episodes<'a>(
         &self,
-        episodes: impl Iterator<Item = &'a (Episode, bool)>,
+        episodes: impl Iterator<Item = &'a (Outline, bool)>,
         revision: u64,
     ) -> Result<(), StoreError> {
-        let row = |(e, removed): &'a (Episode, bool)| EpisodeRow::new(e, revision, *removed);
+        let row = |(e, removed): &'a (Outline, bool)| EpisodeRow::new(e, revision, *removed);
         let rows = episodes.map(row).collect();
         self.insert::<EpisodeRow<'_>>("episodes", "", rows).await
     }

@@ -2,8 +2,10 @@
 
 pub(crate) mod catalog;
 mod insert;
+mod intake;
 mod migrate;
 mod read;
+mod repeats;
 mod rows;
 mod writer;
 
@@ -11,9 +13,10 @@ use std::time::Duration;
 
 use clickhouse::Client;
 
+pub(crate) use intake::{Intake, NotTaken, Room};
 pub(crate) use migrate::MigrateError;
 pub(crate) use read::PanelQuery;
-pub(crate) use writer::{Intake, NotTaken, Writer, WriterSettings};
+pub(crate) use writer::{Writer, WriterSettings};
 
 /// How to reach ClickHouse.
 #[derive(Clone, Debug)]
@@ -80,6 +83,8 @@ pub(crate) enum StoreError {
     },
 }
 
+/// How long a question that takes no work may take.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 /// ClickHouse's codes for users that it does not let in: UNKNOWN_USER, WRONG_PASSWORD,
 /// REQUIRED_PASSWORD, AUTHENTICATION_FAILED, ACCESS_DENIED.
 const CREDENTIAL_CODES: [u32; 5] = [192, 193, 194, 516, 497];
@@ -101,13 +106,16 @@ impl Store {
         // The database may not exist yet.
         let client = self.client.clone().with_database("system");
         let asked = client.query_raw(&catalog::statement("server_version")).fetch_one::<String>();
-        match tokio::time::timeout(Duration::from_secs(10), asked).await {
+        match tokio::time::timeout(ANSWER_TIME_MAX, asked).await {
             Ok(answer) => answer.map_err(|e| self.explain(&e)),
-            Err(_late) => Err(StoreError::Unreachable {
-                url: self.address.url.clone(),
-                reason: "no answer within 10 s".into(),
-            }),
+            Err(_late) => Err(self.late(ANSWER_TIME_MAX)),
         }
+    }
+
+    /// What it is that no answer came in this time.
+    fn late(&self, waited: Duration) -> StoreError {
+        let reason = format!("no answer within {} s", waited.as_secs());
+        StoreError::Unreachable { url: self.address.url.clone(), reason }
     }
 
     /// Tells what an error of the client means for whoever has to act on it.

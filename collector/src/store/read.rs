@@ -74,7 +74,7 @@ impl Store {
     pub(super) async fn recent_polls(
         &self,
         horizon_ns: i64,
-        limit: u64,
+        limit: usize,
     ) -> Result<Vec<PollSpan>, StoreError> {
         let sql = catalog::statement("recent_polls");
         let asked =

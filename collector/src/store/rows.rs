@@ -3,7 +3,7 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use crate::fold::Episode;
+use crate::fold::Outline;
 use crate::span::{Origin, PollSpan, Stack, Suspect};
 
 /// A time in the range that `DateTime64(9)` holds.
@@ -157,10 +157,10 @@ pub(super) struct EpisodeRow<'a> {
 
 impl<'a> EpisodeRow<'a> {
     /// The episode at a revision: of the rows under one id, the highest revision holds.
-    pub(super) fn new(episode: &'a Episode, revision: u64, removed: bool) -> Self {
-        let sums = episode.sums();
+    pub(super) fn new(episode: &'a Outline, revision: u64, removed: bool) -> Self {
+        let sums = episode.sums;
         Self {
-            episode_id: episode.id(),
+            episode_id: episode.id,
             service: &episode.origin.service,
             environment: &episode.origin.environment,
             service_version: &episode.origin.version,
@@ -170,7 +170,7 @@ impl<'a> EpisodeRow<'a> {
             ended: time(episode.end_ns),
             closed: episode.closed,
             polls: sums.polls,
-            stalled: sums.stalled,
+            stalled: episode.stalled,
             blocked_ns: sums.blocked_ns,
             max_ns: episode.worst.self_ns,
             victims: sums.victims,

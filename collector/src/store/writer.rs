@@ -4,15 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::intake::{Delivery, Intake, NotTaken};
+use super::repeats::Repeats;
 use super::{Store, StoreError};
 use crate::clock::now_ns;
 use crate::decode::Decoded;
-use crate::fold::{Change, Episode, Fold, Settings as FoldSettings};
+use crate::fold::{Change, Fold, Outline, Settings as FoldSettings};
 use crate::metrics::Metrics;
-use crate::span::{PollSpan, Stack, Suspect};
 
 /// Bounds of the writer, and of what waits for it.
 #[derive(Clone, Debug)]
@@ -21,10 +22,12 @@ pub(crate) struct WriterSettings {
     pub(crate) rows_max: usize,
     /// or when its first row is so old.
     pub(crate) age_max: Duration,
-    /// Rows that may wait for their write, over all requests.
-    pub(crate) waiting_rows_max: u32,
+    /// Bytes that may wait for their write, over all requests.
+    pub(crate) waiting_bytes_max: usize,
     /// How long a batch is tried before its senders are told to come again.
     pub(crate) patience: Duration,
+    /// Poll spans that are remembered to recognise repeats.
+    pub(crate) repeats_max: usize,
     /// How polls become episodes.
     pub(crate) fold: FoldSettings,
 }
@@ -34,71 +37,27 @@ impl Default for WriterSettings {
         Self {
             rows_max: 50_000,
             age_max: Duration::from_millis(200),
-            waiting_rows_max: 500_000,
+            waiting_bytes_max: 256 << 20,
             patience: Duration::from_secs(5),
+            repeats_max: 250_000,
             fold: FoldSettings::default(),
         }
     }
 }
 
-/// Requests that may wait for the writer.
-const REQUESTS_MAX: usize = 4_096;
 /// How often episodes are closed when nothing comes in.
 const FOLD_TICK: Duration = Duration::from_secs(1);
-/// Stacks whose row need not be sent again.
+/// Stacks whose row need not be sent again,
 const KNOWN_STACKS_MAX: usize = 100_000;
-
-/// Why rows were not taken. The sender should come again.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum NotTaken {
-    /// More waits already than may.
-    #[error("holdup is overloaded: {0} rows wait for ClickHouse; send again later")]
-    Overloaded(u32),
-    /// ClickHouse did not take them in time.
-    #[error("ClickHouse did not take the rows ({0}); send again later")]
-    Store(String),
-    /// The collector stops.
-    #[error("holdup is shutting down; send again to its successor")]
-    Stopping,
+/// within a day: then it is, so that its time of being seen moves on.
+const KNOWN_STACKS_AGE_MAX: Duration = Duration::from_secs(86_400);
+/// Returns when it is told to stop, or nobody is left to tell it.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _told = stop.wait_for(|stop| *stop).await.is_ok();
 }
 
-struct Delivery {
-    rows: Decoded,
-    _room: OwnedSemaphorePermit,
-    answer: oneshot::Sender<Result<(), NotTaken>>,
-}
-
-/// Where the receivers hand over what they decoded.
-#[derive(Clone)]
-pub(crate) struct Intake {
-    deliveries: mpsc::Sender<Delivery>,
-    room: Arc<Semaphore>,
-    room_max: u32,
-}
-
-impl Intake {
-    /// Returns once the rows are in ClickHouse, or with the reason why none of them is.
-    pub(crate) async fn store(&self, rows: Decoded) -> Result<(), NotTaken> {
-        let count = u32::try_from(rows.rows()).unwrap_or(u32::MAX).clamp(1, self.room_max);
-        let overloaded = NotTaken::Overloaded(self.room_max);
-        let room = Arc::clone(&self.room)
-            .try_acquire_many_owned(count)
-            .map_err(|_full| overloaded.clone())?;
-        let (answer, answered) = oneshot::channel();
-        let delivery = Delivery { rows, _room: room, answer };
-        match self.deliveries.try_send(delivery) {
-            Ok(()) => answered.await.unwrap_or(Err(NotTaken::Stopping)),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(overloaded),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(NotTaken::Stopping),
-        }
-    }
-
-    /// Rows that wait for their write.
-    pub(crate) fn waiting_rows(&self) -> u64 {
-        let free = u64::try_from(self.room.available_permits()).unwrap_or(0);
-        u64::from(self.room_max).saturating_sub(free)
-    }
-}
+/// How long reading back may take at the start.
+const RECOVER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Writes batches, folds them into episodes, and writes those.
 pub(crate) struct Writer {
@@ -106,25 +65,27 @@ pub(crate) struct Writer {
     settings: WriterSettings,
     metrics: Arc<Metrics>,
     deliveries: mpsc::Receiver<Delivery>,
+    repeats: Repeats,
     fold: Fold,
-    /// Episodes that ClickHouse has not taken yet.
-    episodes_due: HashMap<u64, (Episode, bool)>,
+    /// Episodes that ClickHouse has not taken yet, by id, and whether they are to be taken away.
+    episodes_due: HashMap<u64, (Outline, bool)>,
     known_stacks: HashSet<u64>,
+    known_stacks_since: Instant,
     batches: u64,
     started_ns: u64,
+    revision: u64,
 }
 
 impl Writer {
-    /// A writer, and the intake that feeds it. It ends when every intake is gone.
+    /// A writer, and the intake that feeds it.
     pub(crate) fn new(
         store: Store,
         settings: WriterSettings,
         metrics: Arc<Metrics>,
     ) -> (Intake, Self) {
-        let (sender, deliveries) = mpsc::channel(REQUESTS_MAX);
-        let room_max = settings.waiting_rows_max;
-        let room = Arc::new(Semaphore::new(usize::try_from(room_max).unwrap_or(usize::MAX)));
+        let (intake, deliveries) = Intake::new(settings.waiting_bytes_max);
         let writer = Self {
+            repeats: Repeats::new(settings.repeats_max),
             fold: Fold::new(settings.fold.clone()),
             store,
             settings,
@@ -132,31 +93,51 @@ impl Writer {
             deliveries,
             episodes_due: HashMap::new(),
             known_stacks: HashSet::new(),
+            known_stacks_since: Instant::now(),
             batches: 0,
             started_ns: now_ns(),
+            revision: 0,
         };
-        (Intake { deliveries: sender, room, room_max }, writer)
+        (intake, writer)
     }
 
     /// Folds again what an earlier run stored, so that episodes go on where they were, and what
     /// that run had no time to write is written.
     pub(crate) async fn recover(&mut self) -> Result<(), StoreError> {
+        match timeout(RECOVER_TIME_MAX, self.read_back()).await {
+            Ok(done) => done,
+            Err(_late) => Err(self.store.late(RECOVER_TIME_MAX)),
+        }
+    }
+
+    async fn read_back(&mut self) -> Result<(), StoreError> {
         let memory = u64::try_from(self.settings.fold.memory.as_nanos()).unwrap_or(u64::MAX);
         let horizon = i64::try_from(now_ns().saturating_sub(memory)).unwrap_or(i64::MAX);
-        let limit = u64::try_from(self.settings.fold.polls_max).unwrap_or(u64::MAX);
-        for poll in self.store.recent_polls(horizon, limit).await? {
-            self.fold.push(&poll);
-        }
-        self.collect_changes();
+        let limit = self.settings.fold.polls_max;
+        // Episodes first: one that another collector writes meanwhile must not look stale.
         let mut stale = self.store.recent_episodes(horizon).await?;
+        let polls = self.store.recent_polls(horizon, limit).await?;
+        for poll in &polls {
+            self.fold.push(poll);
+        }
+        self.repeats.remember(&polls);
+        self.collect_changes();
+        if polls.len() >= limit {
+            tracing::warn!(
+                "more than {limit} polls are under way in episodes: those that began before them \
+                 are left as they were written"
+            );
+            return Ok(());
+        }
         stale.retain(|episode| !self.episodes_due.contains_key(&episode.id()));
-        self.store.remove_episodes(&stale, now_ns()).await?;
+        let revision = self.next_revision();
+        self.store.remove_episodes(&stale, revision).await?;
         self.write_episodes().await;
         Ok(())
     }
 
-    /// Runs until every intake is gone and all that it took is written.
-    pub(crate) async fn run(mut self) {
+    /// Runs until it is told to stop and all that was taken is written.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
                 first = self.deliveries.recv() => match first {
@@ -166,11 +147,15 @@ impl Writer {
                     }
                     None => break,
                 },
+                // From here on nothing more is taken, and what was is still written.
+                () = told(&mut stop), if !self.deliveries.is_closed() => {
+                    self.deliveries.close();
+                }
                 () = sleep(FOLD_TICK) => {}
             }
             self.collect_changes();
             self.write_episodes().await;
-            self.metrics.fold(self.fold.remembered(), self.fold.overflowed());
+            self.metrics.fold(self.fold.remembered(), self.fold.counts());
         }
         self.collect_changes();
         self.write_episodes().await;
@@ -186,8 +171,7 @@ impl Writer {
         let mut batch = vec![first];
         let due = Instant::now() + self.settings.age_max;
         while rows < self.settings.rows_max {
-            let left = due.saturating_duration_since(Instant::now());
-            match timeout(left, self.deliveries.recv()).await {
+            match timeout_at(due, self.deliveries.recv()).await {
                 Ok(Some(next)) => {
                     rows += next.rows.rows();
                     batch.push(next);
@@ -202,24 +186,41 @@ impl Writer {
         let mut rows = Decoded::default();
         let mut answers = Vec::with_capacity(batch.len());
         for delivery in batch {
-            rows.append(delivery.rows);
-            answers.push((delivery.answer, delivery._room));
+            // A sender that has gone will send again.
+            if !delivery.answer.is_closed() {
+                rows.append(delivery.rows);
+                answers.push((delivery.answer, delivery.room));
+            }
+        }
+        self.metrics.repeated(self.repeats.take_out(&mut rows.polls));
+        if self.known_stacks_since.elapsed() > KNOWN_STACKS_AGE_MAX {
+            self.known_stacks.clear();
+            self.known_stacks_since = Instant::now();
         }
         rows.stacks.retain(|stack| !self.known_stacks.contains(&stack.id));
         let outcome = self.write_rows(&rows).await;
-        if outcome.is_ok() {
-            self.remember_stacks(&rows.stacks);
-            for span in &rows.polls {
-                self.fold.push(span);
-            }
-        }
         let answer = outcome.map_err(|error| {
             tracing::warn!(%error, "a batch of {} rows was refused", rows.rows());
-            NotTaken::Store(error.to_string())
+            NotTaken::Store
         });
         for (sender, _room) in answers {
-            // A client that went away needs no answer.
-            let _gone = sender.send(answer.clone());
+            // A client that went away meanwhile needs no answer.
+            let _gone = sender.send(answer);
+        }
+        if answer.is_ok() {
+            tokio::task::block_in_place(|| self.take_in(&rows));
+        }
+    }
+
+    /// Notes what is stored. A large batch takes milliseconds of work.
+    fn take_in(&mut self, rows: &Decoded) {
+        self.repeats.remember(&rows.polls);
+        if self.known_stacks.len() + rows.stacks.len() > KNOWN_STACKS_MAX {
+            self.known_stacks.clear();
+        }
+        self.known_stacks.extend(rows.stacks.iter().map(|stack| stack.id));
+        for span in &rows.polls {
+            self.fold.push(span);
         }
     }
 
@@ -231,7 +232,10 @@ impl Writer {
         let mut pause = Duration::from_millis(100);
         loop {
             let began = Instant::now();
-            let outcome = self.insert(&rows.polls, &rows.stacks, &rows.suspects, &token).await;
+            let outcome = match timeout_at(deadline, self.insert(rows, &token)).await {
+                Ok(outcome) => outcome,
+                Err(_late) => Err(self.store.late(self.settings.patience)),
+            };
             self.metrics.insert(rows.rows(), began.elapsed(), outcome.is_ok());
             match outcome {
                 Err(error) if Instant::now() + pause < deadline => {
@@ -244,24 +248,11 @@ impl Writer {
         }
     }
 
-    async fn insert(
-        &self,
-        polls: &[PollSpan],
-        stacks: &[Stack],
-        suspects: &[Suspect],
-        token: &str,
-    ) -> Result<(), StoreError> {
+    async fn insert(&self, rows: &Decoded, token: &str) -> Result<(), StoreError> {
         let seen = u32::try_from(now_ns() / 1_000_000_000).unwrap_or(u32::MAX);
-        self.store.insert_stacks(stacks, seen, token).await?;
-        self.store.insert_suspects(suspects, token).await?;
-        self.store.insert_polls(polls, token).await
-    }
-
-    fn remember_stacks(&mut self, stacks: &[Stack]) {
-        if self.known_stacks.len() + stacks.len() > KNOWN_STACKS_MAX {
-            self.known_stacks.clear();
-        }
-        self.known_stacks.extend(stacks.iter().map(|stack| stack.id));
+        self.store.insert_stacks(&rows.stacks, seen, token).await?;
+        self.store.insert_suspects(&rows.suspects, token).await?;
+        self.store.insert_polls(&rows.polls, token).await
     }
 
     fn collect_changes(&mut self) {
@@ -271,7 +262,7 @@ impl Writer {
                 Change::Remove(episode) => (episode, true),
             };
             // Of what ClickHouse has not taken yet, only the last form matters.
-            self.episodes_due.insert(episode.id(), (episode, removed));
+            self.episodes_due.insert(episode.id, (episode, removed));
         }
     }
 
@@ -279,9 +270,18 @@ impl Writer {
         if self.episodes_due.is_empty() {
             return;
         }
-        match self.store.upsert_episodes(self.episodes_due.values(), now_ns()).await {
-            Ok(()) => self.episodes_due.clear(),
-            Err(error) => tracing::warn!(%error, "episodes wait for ClickHouse"),
+        let revision = self.next_revision();
+        let written = self.store.upsert_episodes(self.episodes_due.values(), revision);
+        match timeout(self.settings.patience, written).await {
+            Ok(Ok(())) => self.episodes_due.clear(),
+            Ok(Err(error)) => tracing::warn!(%error, "episodes wait for ClickHouse"),
+            Err(_late) => tracing::warn!("episodes wait for ClickHouse, which is slow"),
         }
+    }
+
+    /// A number that grows with every write, also when the clock is set back.
+    fn next_revision(&mut self) -> u64 {
+        self.revision = now_ns().max(self.revision + 1);
+        self.revision
     }
 }

@@ -1,0 +1,102 @@
+//! Recognises poll spans that were stored already, so that a request that is sent again, as clients
+//! do whose answer got lost, counts once.
+
+use std::collections::HashMap;
+
+use crate::span::PollSpan;
+
+/// A span's trace and span id. Its start is left out: that of a sender whose clock is too far off
+/// is set anew at each arrival.
+type SpanKey = ([u8; 16], [u8; 8]);
+/// How much a form of a poll says: a finished one more than a stall, a longer one more than a
+/// shorter.
+type Form = (bool, u64);
+
+/// The spans that were stored last.
+#[derive(Debug)]
+pub(super) struct Repeats {
+    young: HashMap<SpanKey, Form>,
+    old: HashMap<SpanKey, Form>,
+    spans_max: usize,
+}
+
+impl Repeats {
+    /// Remembers at least the last `spans_max` spans, and at most twice as many.
+    pub(super) fn new(spans_max: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), spans_max }
+    }
+
+    /// Takes out what was stored already in this form or one that says more, and what stands twice
+    /// in the batch. Returns how many those were.
+    pub(super) fn take_out(&self, polls: &mut Vec<PollSpan>) -> usize {
+        let before = polls.len();
+        let mut in_batch: HashMap<SpanKey, Form> = HashMap::new();
+        polls.retain(|poll| {
+            let (key, form) = of(poll);
+            let known = [in_batch.get(&key), self.young.get(&key), self.old.get(&key)];
+            if known.into_iter().flatten().any(|known| *known >= form) {
+                return false;
+            }
+            in_batch.insert(key, form);
+            true
+        });
+        before - polls.len()
+    }
+
+    /// Notes what is stored.
+    pub(super) fn remember(&mut self, polls: &[PollSpan]) {
+        for poll in polls {
+            if self.young.len() >= self.spans_max {
+                self.old = std::mem::take(&mut self.young);
+            }
+            let (key, form) = of(poll);
+            let known = self.young.entry(key).or_insert(form);
+            *known = form.max(*known);
+        }
+    }
+}
+
+fn of(poll: &PollSpan) -> (SpanKey, Form) {
+    ((poll.trace_id, poll.span_id), (!poll.stall, poll.duration_ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Repeats;
+    use crate::span::PollSpan;
+
+    fn poll(id: u8, duration_ns: u64, stall: bool) -> PollSpan {
+        PollSpan { trace_id: [id; 16], span_id: [id; 8], duration_ns, stall, ..PollSpan::default() }
+    }
+
+    #[test]
+    fn a_repeat_is_taken_out_and_a_longer_form_is_not() {
+        let mut repeats = Repeats::new(10);
+        let mut first = vec![poll(1, 10, true), poll(1, 10, true), poll(2, 10, false)];
+        assert_eq!(repeats.take_out(&mut first), 1, "twice in one batch");
+        repeats.remember(&first);
+        let mut second = vec![poll(1, 10, true), poll(1, 20, true), poll(1, 20, false)];
+        assert_eq!(repeats.take_out(&mut second), 1);
+        repeats.remember(&second);
+        let mut third = vec![poll(1, 40, true), poll(2, 10, false), poll(3, 1, false)];
+        assert_eq!(repeats.take_out(&mut third), 2, "a stall after its end says nothing");
+        assert_eq!(third, [poll(3, 1, false)]);
+    }
+
+    #[test]
+    fn what_was_not_stored_is_not_remembered() {
+        let repeats = Repeats::new(10);
+        assert_eq!(repeats.take_out(&mut vec![poll(1, 1, false)]), 0);
+        assert_eq!(repeats.take_out(&mut vec![poll(1, 1, false)]), 0);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut repeats = Repeats::new(10);
+        for id in 0..=255 {
+            repeats.remember(&[poll(id, 1, false)]);
+            assert!(repeats.young.len() + repeats.old.len() <= 20);
+        }
+        assert_eq!(repeats.take_out(&mut vec![poll(246, 1, false)]), 1, "the last ten are known");
+    }
+}
