@@ -58,6 +58,28 @@ pub const STALL: &str = "holdup.stall";
 /// Integer, 0 means complete.
 pub const DROPPED: &str = "holdup.poll.dropped";
 
+/// Self time of all polls of a function, fast ones too. Exponential histogram, seconds, delta, with
+/// [`FUNCTION`].
+pub const POLL_DURATION: &str = "holdup.poll.duration";
+/// Slow polls that became records since the last time. Sum, delta.
+pub const CAPTURED: &str = "holdup.poll.captured";
+/// Slow polls that the budget of reports left out. Sum, delta.
+pub const SUPPRESSED: &str = "holdup.poll.suppressed";
+/// Workers of a runtime. Gauge, with [`RUNTIME`] like all that follow.
+pub const RUNTIME_WORKERS: &str = "holdup.runtime.workers";
+/// Time that the workers were not parked. Sum, delta, seconds.
+pub const RUNTIME_BUSY: &str = "holdup.runtime.busy";
+/// Tasks that have not ended. Gauge.
+pub const RUNTIME_TASKS: &str = "holdup.runtime.tasks";
+/// Tasks that wait in the queue that all workers share. Gauge.
+pub const RUNTIME_QUEUE: &str = "holdup.runtime.queue";
+/// Times that a worker parked. Sum, delta.
+pub const RUNTIME_PARKS: &str = "holdup.runtime.parks";
+/// The longest that a task which was ready waited for its poll. Gauge, seconds.
+pub const RUNTIME_LAG: &str = "holdup.runtime.lag";
+/// Share of the workers' busy time that was inside of watched polls. Gauge, 0 to 1.
+pub const RUNTIME_COVERAGE: &str = "holdup.runtime.coverage";
+
 /// Busy time of a span made by `tracing-opentelemetry`, a sum over all its polls. Integer,
 /// nanoseconds.
 pub const BUSY_NS: &str = "busy_ns";

@@ -71,6 +71,7 @@ pub struct Builder {
     provider: Option<SdkTracerProvider>,
     threshold: Option<Duration>,
     flush_timeout: Option<Duration>,
+    metrics_every: Option<Duration>,
 }
 
 impl Builder {
@@ -117,6 +118,14 @@ impl Builder {
         self
     }
 
+    /// How often metrics are sent, beginning after a second; zero sends none. Else
+    /// `OTEL_METRIC_EXPORT_INTERVAL` in milliseconds, else 10 s. `OTEL_METRICS_EXPORTER=none` sends
+    /// none either, nor does [`tracer_provider`](Self::tracer_provider).
+    pub fn metrics_interval(mut self, interval: Duration) -> Self {
+        self.metrics_every = Some(interval);
+        self
+    }
+
     /// How long the drop of the guard may wait for what is still to be sent. Default 2 s.
     pub fn flush_timeout(mut self, timeout: Duration) -> Self {
         self.flush_timeout = Some(timeout);
@@ -143,7 +152,11 @@ impl Builder {
         let timeout = self.flush_timeout.unwrap_or(settings::FLUSH_TIMEOUT);
         let target = match self.provider {
             Some(provider) => Target::Provider(provider),
-            None => Target::Otlp { endpoint: self.endpoint, identity: self.identity },
+            None => Target::Otlp {
+                endpoint: self.endpoint,
+                identity: self.identity,
+                metrics_every: settings::metrics_interval(self.metrics_every, settings::variable),
+            },
         };
         clock::start();
         record::prepare();

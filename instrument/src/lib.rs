@@ -41,11 +41,11 @@ mod install;
 #[cfg(feature = "layer")]
 mod layer;
 #[cfg(feature = "otlp")]
+mod measure;
+#[cfg(feature = "otlp")]
 mod polling;
 #[cfg(feature = "otlp")]
 mod settings;
-#[cfg(feature = "otlp")]
-mod watched;
 #[cfg(all(
     feature = "stacks",
     target_os = "linux",
@@ -62,6 +62,8 @@ mod stack;
 ))]
 #[path = "stack/absent.rs"]
 mod stack;
+#[cfg(feature = "otlp")]
+mod watched;
 
 #[cfg(feature = "layer")]
 pub use crate::layer::{HoldupLayer, layer};

@@ -6,6 +6,9 @@ use crate::install::InstallError;
 
 /// A poll that takes longer is reported.
 pub(crate) const THRESHOLD: Duration = Duration::from_millis(10);
+/// How often metrics are sent: they tell that the service is watched, so more often than the minute
+/// that OpenTelemetry's SDKs take.
+pub(crate) const METRICS_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the guard waits at the end for what is still to be sent.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -38,6 +41,16 @@ pub(crate) fn threshold(
         }
         (None, _) => Ok(THRESHOLD),
     }
+}
+
+/// How often metrics are sent.
+pub(crate) fn metrics_interval(
+    by_code: Option<Duration>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Duration {
+    let by_variable = || variable("OTEL_METRIC_EXPORT_INTERVAL")?.trim().parse::<u64>().ok();
+    let by_variable = || by_variable().filter(|ms| *ms > 0).map(Duration::from_millis);
+    by_code.or_else(by_variable).unwrap_or(METRICS_INTERVAL)
 }
 
 /// An environment variable, if it is set to text.

@@ -79,9 +79,10 @@ impl<F: Future> Future for Watched<F> {
         }
         let entered = poll::enter(this.site);
         let result = this.future.poll(context);
-        if let Some(entered) = entered {
-            entered.end();
+        if let Some(entered) = &entered {
+            entered.leave();
         }
+        std::mem::forget(entered);
         result
     }
 }

@@ -13,6 +13,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use crate::install::InstallError;
 use crate::polling::{clock, slot, switch};
 
+mod metrics;
 mod otlp;
 mod outbox;
 mod poll_span;
@@ -29,7 +30,7 @@ const HELD_NS_MAX: u64 = 100_000_000;
 
 /// Where poll spans go.
 pub(crate) enum Target {
-    Otlp { endpoint: Option<String>, identity: Identity },
+    Otlp { endpoint: Option<String>, identity: Identity, metrics_every: Duration },
     Provider(SdkTracerProvider),
 }
 

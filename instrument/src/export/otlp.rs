@@ -10,28 +10,53 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
-use opentelemetry_otlp::{
-    OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
-    OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig,
-};
+use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use reqwest::blocking;
+use reqwest::header::HeaderMap;
 
 use crate::export::resource::{Identity, resource};
 use crate::install::InstallError;
 use crate::settings::variable;
 
 const ENDPOINT: &str = "http://localhost:4318";
-const PATH: &str = "/v1/traces";
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// More of an answer is not read.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+
+/// What is sent, each to a path of its own and with variables of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Signal {
+    Traces,
+    Metrics,
+}
+
+impl Signal {
+    const ALL: [Self; 2] = [Self::Traces, Self::Metrics];
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Traces => "/v1/traces",
+            Self::Metrics => "/v1/metrics",
+        }
+    }
+
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Traces => "TRACES",
+            Self::Metrics => "METRICS",
+        }
+    }
+}
 
 /// An OTLP receiver.
 pub(super) struct Otlp {
     exporter: SpanExporter,
     endpoint: String,
     answer: Arc<Mutex<Option<Answer>>>,
+    http: blocking::Client,
+    resource: Resource,
 }
 
 /// What came of the last request. The exporter's own errors tell neither reason nor status.
@@ -62,10 +87,10 @@ impl Otlp {
         endpoint: Option<String>,
         identity: &Identity,
     ) -> Result<Self, InstallError> {
-        let endpoint = endpoint_url(endpoint, variable);
+        let endpoint = endpoint_url(Signal::Traces, endpoint, variable);
         let fails = |reason: String| InstallError::Exporter { reason };
         let http = blocking::Client::builder()
-            .timeout(timeout(variable))
+            .timeout(timeout(Signal::Traces, variable))
             .user_agent(concat!("holdup/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| fails(causes(&error)))?;
@@ -74,17 +99,23 @@ impl Otlp {
         // of the exporter, that would be chosen, and panic on a thread without a runtime.
         let mut exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Client { http, answer: Arc::clone(&answer) })
+            .with_http_client(Client { http: http.clone(), answer: Arc::clone(&answer) })
             .with_endpoint(&endpoint)
             .with_retry_policy(RetryPolicy::disabled())
             .build()
             .map_err(|error| fails(error.to_string()))?;
-        exporter.set_resource(&resource(identity));
-        Ok(Self { exporter, endpoint, answer })
+        let resource = resource(identity);
+        exporter.set_resource(&resource);
+        Ok(Self { exporter, endpoint, answer, http, resource })
     }
 
     pub(super) fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// What metrics are sent with.
+    pub(super) fn client(&self) -> (blocking::Client, &Resource) {
+        (self.http.clone(), &self.resource)
     }
 
     pub(super) fn send(&self, spans: Vec<SpanData>) -> Result<(), Failure> {
@@ -92,12 +123,7 @@ impl Otlp {
         self.take_answer();
         let Err(error) = block_on(self.exporter.export(spans)) else { return Ok(()) };
         Err(match self.take_answer() {
-            Some(Answer::Status { code, retry_after }) => Failure {
-                reason: format!("it answers with status {code}"),
-                // These four are transient, by the specification of OTLP.
-                is_final: !matches!(code, 429 | 502..=504),
-                pause: retry_after,
-            },
+            Some(Answer::Status { code, retry_after }) => refusal(code, retry_after),
             Some(Answer::None { reason }) => Failure { reason, is_final: false, pause: None },
             // No request was made: the batch itself is at fault, by its size for one.
             None => Failure { reason: error.to_string(), is_final: true, pause: None },
@@ -109,25 +135,57 @@ impl Otlp {
     }
 }
 
-fn endpoint_url(by_code: Option<String>, variable: impl Fn(&str) -> Option<String>) -> String {
-    let set = |name| variable(name).filter(|value| !value.trim().is_empty());
-    let base = by_code.or_else(|| {
-        // A full URL, to be used as it is.
-        set(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)
-            .is_none()
-            .then(|| set(OTEL_EXPORTER_OTLP_ENDPOINT))?
-    });
-    match (base, set(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)) {
-        (Some(base), _) if base.ends_with(PATH) => base,
-        (Some(base), _) => format!("{}{PATH}", base.trim_end_matches('/')),
-        (None, Some(full)) => full,
-        (None, None) => format!("{ENDPOINT}{PATH}"),
-    }
+/// The receiver said no.
+pub(super) fn refusal(code: u16, pause: Option<Duration>) -> Failure {
+    // These four are transient, by the specification of OTLP.
+    let is_final = !matches!(code, 429 | 502..=504);
+    Failure { reason: format!("it answers with status {code}"), is_final, pause }
 }
 
-fn timeout(variable: impl Fn(&str) -> Option<String>) -> Duration {
-    let text = variable(OTEL_EXPORTER_OTLP_TRACES_TIMEOUT)
-        .or_else(|| variable(OTEL_EXPORTER_OTLP_TIMEOUT));
+/// The receiver said nothing.
+pub(super) fn no_answer(error: &dyn std::error::Error, is_final: bool) -> Failure {
+    Failure { reason: causes(error), is_final, pause: None }
+}
+
+/// The pause that an answer asks for.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// A variable of the exporter: that of the signal before that of all signals.
+pub(super) fn setting(
+    signal: Signal,
+    name: &str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Option<String> {
+    let set = |name: String| variable(&name).filter(|value| !value.trim().is_empty());
+    set(format!("OTEL_EXPORTER_OTLP_{}_{name}", signal.variable()))
+        .or_else(|| set(format!("OTEL_EXPORTER_OTLP_{name}")))
+}
+
+/// Code over the signal's own variable, which is a full URL to be used as it is, over the base.
+pub(super) fn endpoint_url(
+    signal: Signal,
+    by_code: Option<String>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> String {
+    let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+    let own = format!("OTEL_EXPORTER_OTLP_{}_ENDPOINT", signal.variable());
+    if by_code.is_none()
+        && let Some(full) = set(&own)
+    {
+        return full;
+    }
+    let base = by_code.or_else(|| set("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    let base = base.as_deref().unwrap_or(ENDPOINT).trim_end_matches('/');
+    // A base that was given with the path of some signal is a base all the same.
+    let without_path = Signal::ALL.iter().find_map(|signal| base.strip_suffix(signal.path()));
+    format!("{}{}", without_path.unwrap_or(base), signal.path())
+}
+
+pub(super) fn timeout(signal: Signal, variable: impl Fn(&str) -> Option<String>) -> Duration {
+    let text = setting(signal, "TIMEOUT", variable);
     let milliseconds = text.and_then(|text| text.trim().parse::<u64>().ok());
     milliseconds.filter(|ms| *ms > 0).map_or(TIMEOUT, Duration::from_millis)
 }
@@ -154,11 +212,7 @@ impl Client {
     fn send(&self, request: Request<Bytes>) -> Result<(Answer, Response<Bytes>), HttpError> {
         let mut response = self.http.execute(request.try_into()?)?;
         let code = response.status();
-        let retry_after = response
-            .headers()
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
+        let retry_after = retry_after(response.headers());
         let mut body = Vec::new();
         response.by_ref().take(ANSWER_BYTES_MAX).read_to_end(&mut body)?;
         let answer = Answer::Status { code: code.as_u16(), retry_after };
@@ -213,26 +267,39 @@ mod tests {
     #[test]
     fn endpoints_follow_the_specification() {
         let general = |name: &str| {
-            (name == OTEL_EXPORTER_OTLP_ENDPOINT).then(|| "http://general:4318/".to_owned())
+            (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://general:4318/".to_owned())
         };
         let both = |name: &str| {
-            (name == OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)
+            (name == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
                 .then(|| "http://traces/custom".to_owned())
                 .or_else(|| general(name))
         };
-        let code = || Some("http://code:1".to_owned());
-        assert_eq!(endpoint_url(None, |_| None), "http://localhost:4318/v1/traces");
-        assert_eq!(endpoint_url(None, general), "http://general:4318/v1/traces");
-        assert_eq!(endpoint_url(None, both), "http://traces/custom");
-        assert_eq!(endpoint_url(code(), both), "http://code:1/v1/traces");
-        let full = Some("http://code:1/v1/traces".to_owned());
-        assert_eq!(endpoint_url(full, both), "http://code:1/v1/traces");
+        let code = |url: &str| Some(url.to_owned());
+        let traces = |by_code, variable: &dyn Fn(&str) -> Option<String>| {
+            endpoint_url(Signal::Traces, by_code, variable)
+        };
+        assert_eq!(traces(None, &|_| None), "http://localhost:4318/v1/traces");
+        assert_eq!(traces(None, &general), "http://general:4318/v1/traces");
+        assert_eq!(traces(None, &both), "http://traces/custom");
+        assert_eq!(traces(code("http://code:1"), &both), "http://code:1/v1/traces");
+        assert_eq!(traces(code("http://code:1/v1/traces"), &both), "http://code:1/v1/traces");
+
+        let metrics = endpoint_url(Signal::Metrics, None, both);
+        assert_eq!(metrics, "http://general:4318/v1/metrics");
+        let metrics = endpoint_url(Signal::Metrics, code("http://code:1/v1/traces"), both);
+        assert_eq!(metrics, "http://code:1/v1/metrics");
     }
 
     #[test]
     fn the_timeout_is_in_milliseconds() {
-        assert_eq!(timeout(|_| None), TIMEOUT);
-        assert_eq!(timeout(|_| Some("250".to_owned())), Duration::from_millis(250));
-        assert_eq!(timeout(|_| Some("soon".to_owned())), TIMEOUT);
+        let timeout = |text: Option<&str>| {
+            timeout(Signal::Traces, |name| {
+                assert!(name.ends_with("_TIMEOUT"));
+                text.map(str::to_owned)
+            })
+        };
+        assert_eq!(timeout(None), TIMEOUT);
+        assert_eq!(timeout(Some("250")), Duration::from_millis(250));
+        assert_eq!(timeout(Some("soon")), TIMEOUT);
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::export::Target;
+use crate::export::metrics::Metrics;
 use crate::export::otlp::{Failure, Otlp};
 use crate::export::poll_span::PollSpan;
 use crate::export::provider::Provider;
@@ -28,6 +29,9 @@ pub(super) struct Outbox {
     /// Sent with the batch, so that a batch which is sent again says the same.
     dropped: u64,
     outage: Option<Outage>,
+    metrics: Option<Metrics>,
+    /// The receiver takes no metrics, which was said.
+    metrics_refused: bool,
 }
 
 enum Sink {
@@ -43,14 +47,18 @@ struct Outage {
 
 impl Outbox {
     pub(super) fn open(target: Target) -> Result<Self, InstallError> {
-        let sink = match target {
-            Target::Otlp { endpoint, identity } => {
-                Sink::Otlp(Box::new(Otlp::open(endpoint, &identity)?))
+        let (sink, metrics) = match target {
+            Target::Otlp { endpoint, identity, metrics_every } => {
+                let otlp = Otlp::open(endpoint.clone(), &identity)?;
+                let (http, resource) = otlp.client();
+                let metrics = Metrics::open(http, endpoint, metrics_every, resource);
+                (Sink::Otlp(Box::new(otlp)), metrics)
             }
-            Target::Provider(provider) => Sink::Provider(Provider::open(provider)),
+            Target::Provider(provider) => (Sink::Provider(Provider::open(provider)), None),
         };
         let (batch, since) = (Vec::with_capacity(BATCH_SPANS_MAX), Instant::now());
-        Ok(Self { sink, batch, since, dropped: 0, outage: None })
+        let outage = None;
+        Ok(Self { sink, batch, since, dropped: 0, outage, metrics, metrics_refused: false })
     }
 
     /// Fills the batch from the queue.
@@ -68,6 +76,36 @@ impl Outbox {
     pub(super) fn send_if_due(&mut self) {
         while self.is_due() && self.send() {
             self.collect();
+        }
+        if self.metrics.as_ref().is_some_and(Metrics::is_due) {
+            self.send_metrics();
+        }
+    }
+
+    /// While spans wait for the receiver to come back, metrics do so too, and go on counting.
+    fn send_metrics(&mut self) {
+        let waits = self
+            .outage
+            .as_ref()
+            .is_some_and(|outage| !self.batch.is_empty() || Instant::now() < outage.next_attempt);
+        let Some(metrics) = self.metrics.as_mut().filter(|_| !waits) else { return };
+        match metrics.send() {
+            Ok(()) => {
+                self.metrics_refused = false;
+                self.recovered();
+            }
+            Err(failure) if failure.is_final => {
+                if !self.metrics_refused {
+                    tracing::warn!(
+                        target: "holdup",
+                        "metrics can't be sent to {}: {failure}; set \
+                         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, or OTEL_METRICS_EXPORTER=none",
+                        metrics.endpoint(),
+                    );
+                }
+                self.metrics_refused = true;
+            }
+            Err(failure) => self.begin_outage(&failure),
         }
     }
 
@@ -87,11 +125,15 @@ impl Outbox {
         if let Sink::Provider(provider) = &self.sink {
             provider.flush();
         }
+        if Instant::now() < deadline {
+            self.send_metrics();
+        }
     }
 
     /// Gives up what was not sent, and counts it.
     pub(super) fn discard(&mut self) {
-        record::count_dropped(self.batch.len() as u64 + self.dropped);
+        record::count_dropped(self.batch.len() as u64);
+        record::untake_dropped(self.dropped);
         self.batch.clear();
         self.dropped = 0;
     }
@@ -128,6 +170,14 @@ impl Outbox {
     }
 
     fn failed(&mut self, failure: &Failure) -> bool {
+        self.begin_outage(failure);
+        if failure.is_final {
+            self.discard();
+        }
+        failure.is_final
+    }
+
+    fn begin_outage(&mut self, failure: &Failure) {
         let pause = match &self.outage {
             Some(outage) => (outage.pause * 2).min(PAUSE_MAX),
             None => PAUSE_MIN,
@@ -145,9 +195,5 @@ impl Outbox {
         }
         let pause = failure.pause.unwrap_or(pause).min(PAUSE_MAX);
         self.outage = Some(Outage { next_attempt: Instant::now() + pause, pause });
-        if failure.is_final {
-            self.discard();
-        }
-        failure.is_final
     }
 }

@@ -94,6 +94,11 @@ fn calibrate(origin: Anchor) {
     }
 }
 
+/// Nanoseconds in a tick, with 32 bits after the point.
+pub(crate) fn ns_per_tick() -> u64 {
+    NS_PER_TICK.load(Ordering::Relaxed)
+}
+
 /// Nanoseconds that a number of ticks lasts.
 pub(crate) fn nanoseconds(ticks: u64) -> u64 {
     let ratio = u128::from(NS_PER_TICK.load(Ordering::Relaxed));

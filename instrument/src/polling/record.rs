@@ -18,7 +18,11 @@ use crate::polling::thread::Thread;
 pub(crate) const QUEUE_RECORDS_MAX: usize = 4096;
 
 static QUEUE: OnceLock<ArrayQueue<Record>> = OnceLock::new();
+/// Not told of yet.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+/// Since the process began.
+static CAPTURED_IN_ALL: AtomicU64 = AtomicU64::new(0);
+static DROPPED_IN_ALL: AtomicU64 = AtomicU64::new(0);
 
 /// One slow poll. Times are in ticks of [`clock`](crate::polling::clock).
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +131,9 @@ pub(crate) fn prepare() {
 /// Hands a record to the exporter, or counts it as dropped.
 pub(crate) fn push(record: Record) {
     let taken = QUEUE.get().is_some_and(|queue| queue.push(record).is_ok());
-    if !taken {
+    if taken {
+        CAPTURED_IN_ALL.fetch_add(1, Ordering::Relaxed);
+    } else {
         count_dropped(1);
     }
 }
@@ -139,6 +145,22 @@ pub(crate) fn pop() -> Option<Record> {
 
 pub(crate) fn count_dropped(records: u64) {
     DROPPED.fetch_add(records, Ordering::Relaxed);
+    DROPPED_IN_ALL.fetch_add(records, Ordering::Relaxed);
+}
+
+/// Tells of them with a later request: the one that told of them was not taken.
+pub(crate) fn untake_dropped(records: u64) {
+    DROPPED.fetch_add(records, Ordering::Relaxed);
+}
+
+/// Records that the queue took, since the process began.
+pub(crate) fn captured() -> u64 {
+    CAPTURED_IN_ALL.load(Ordering::Relaxed)
+}
+
+/// Records dropped since the process began.
+pub(crate) fn dropped() -> u64 {
+    DROPPED_IN_ALL.load(Ordering::Relaxed)
 }
 
 /// Records dropped since the last call.

@@ -3,7 +3,7 @@
 use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::polling::{clock, switch};
@@ -38,6 +38,8 @@ pub struct Site {
     threshold_ns: u64,
     /// 0: the global one. Filled by the first poll that is slow enough to ask.
     threshold_ticks: AtomicU64,
+    /// Under which it is measured; 0 until it is first polled.
+    number: AtomicU32,
 }
 
 enum Name {
@@ -72,7 +74,14 @@ impl Site {
     }
 
     const fn named(name: Name, file: &'static str, line: u32) -> Self {
-        Self { name, file, line, threshold_ns: 0, threshold_ticks: AtomicU64::new(0) }
+        Self {
+            name,
+            file,
+            line,
+            threshold_ns: 0,
+            threshold_ticks: AtomicU64::new(0),
+            number: AtomicU32::new(0),
+        }
     }
 
     /// The same site with a threshold of its own in place of the global one.
@@ -113,6 +122,18 @@ impl Site {
             0 => global,
             own => own,
         }
+    }
+
+    /// Under which it is measured; 0 when it has no number yet.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> u32 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// Gives it this number, unless it has one, and tells which it has.
+    pub(crate) fn give_number(&self, number: u32) -> u32 {
+        let given = self.number.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
+        given.map_or_else(|known| known, |_| number)
     }
 
     /// The threshold in nanoseconds when `ticks` reach it.

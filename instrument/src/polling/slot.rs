@@ -5,6 +5,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::measure::table::Table;
 use crate::polling::record;
 use crate::polling::site::Site;
 use crate::polling::spans::{Frame, Held, SPANS_DEPTH_MAX};
@@ -49,6 +50,8 @@ pub(crate) struct Slot {
     pub(super) held: Mutex<Option<Held>>,
     taken: AtomicBool,
     thread: OnceThread,
+    /// Made when the slot is first taken.
+    table: OnceLock<&'static Table>,
     pub(super) frames: [Frame; SPANS_DEPTH_MAX],
 }
 
@@ -80,6 +83,7 @@ impl Slot {
             held: Mutex::new(None),
             taken: AtomicBool::new(false),
             thread: Mutex::new(None),
+            table: OnceLock::new(),
             frames: [const { Frame::new() }; SPANS_DEPTH_MAX],
         }
     }
@@ -105,6 +109,14 @@ impl Slot {
         self.nested.load(Ordering::Relaxed)
     }
 
+    /// Counts a poll in the thread's histograms.
+    #[inline(always)]
+    pub(super) fn count(&self, site: &'static Site, ticks: u64) {
+        if let Some(table) = self.table.get() {
+            table.count(site, ticks);
+        }
+    }
+
     pub(super) fn give_back(&self, ticks: u64) {
         let nested = self.nested.load(Ordering::Relaxed).saturating_sub(ticks);
         self.nested.store(nested, Ordering::Relaxed);
@@ -115,6 +127,7 @@ impl Slot {
     }
 
     fn occupy(&self) {
+        self.table.get_or_init(Table::lease);
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(Thread::current());
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::measure::buckets;
 use crate::polling::clock;
 
 /// In ticks; 0 means that nothing is timed. One load of it is all that a poll costs then.
@@ -27,8 +28,9 @@ pub(crate) fn off() {
     TICKS.store(0, Ordering::Relaxed);
 }
 
-/// Converts the threshold again, after the clock was calibrated better.
+/// Converts the threshold and the buckets' unit again, after the clock was calibrated better.
 pub(crate) fn refresh() {
+    buckets::refresh();
     let threshold = threshold_ns();
     if threshold > 0 {
         TICKS.store(clock::ticks(threshold), Ordering::Relaxed);

@@ -9,8 +9,12 @@ use holdup::DetectBlocking;
 use crate::receiver::{Poll, Receiver};
 use crate::session::{block, names, on_one_thread};
 
-/// Runs the ignored test [`service`] with these variables, and returns what it sent.
+/// Runs the ignored test [`service`] with these variables, and returns the polls that it sent.
 fn run(variables: &[(&str, &str)]) -> Vec<Poll> {
+    service_with(variables).polls()
+}
+
+fn service_with(variables: &[(&str, &str)]) -> Receiver {
     let receiver = Receiver::start();
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "environment::service", "--ignored", "--nocapture"])
@@ -19,7 +23,7 @@ fn run(variables: &[(&str, &str)]) -> Vec<Poll> {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    receiver.polls()
+    receiver
 }
 
 #[test]
@@ -74,4 +78,21 @@ fn a_poll_without_an_installation_is_a_plain_poll() {
     let mut future = std::pin::pin!(future);
     assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
     assert!(polled.load(Ordering::Relaxed));
+}
+
+#[test]
+fn metrics_obey_the_variables_of_opentelemetry() {
+    let receiver = service_with(&[
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "x-tenant=a%20b"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+    ]);
+    let is_metrics = |head: &&String| head.starts_with("post /v1/metrics");
+    let heads = receiver.heads();
+    let head = heads.iter().find(is_metrics).unwrap();
+    assert!(head.contains("x-tenant: a b") && head.contains("content-encoding: gzip"), "{head}");
+    assert_eq!(receiver.histograms("it::thirty")[0].count, 1);
+
+    let receiver = service_with(&[("OTEL_METRICS_EXPORTER", "none")]);
+    assert!(receiver.reports().is_empty());
+    assert_eq!(receiver.polls().len(), 2);
 }

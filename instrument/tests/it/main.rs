@@ -8,6 +8,7 @@ mod environment;
 mod export;
 mod innocents;
 mod layer;
+mod metrics;
 mod opentelemetry;
 mod receiver;
 mod runtimes;

@@ -6,19 +6,32 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{
+    ExponentialHistogramDataPoint, Metric, NumberDataPoint,
+};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-/// Answers to give, first to last; afterwards 200.
-type Answers = Arc<Mutex<Vec<u16>>>;
-
 pub(crate) struct Receiver {
     pub(crate) url: String,
-    requests: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
-    answers: Answers,
+    received: Arc<Received>,
+}
+
+#[derive(Default)]
+struct Received {
+    traces: Mutex<Vec<ExportTraceServiceRequest>>,
+    metrics: Mutex<Vec<ExportMetricsServiceRequest>>,
+    /// Heads of all requests, in small letters.
+    heads: Mutex<Vec<String>>,
+    /// Answers to give to traces, last to first; afterwards 200.
+    answers: Mutex<Vec<u16>>,
+    /// The same for metrics.
+    answers_to_metrics: Mutex<Vec<u16>>,
 }
 
 /// A span that arrived, with what is said about its sender.
@@ -34,30 +47,72 @@ impl Receiver {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let receiver =
-            Self { url, requests: Arc::default(), answers: Arc::new(Mutex::new(Vec::new())) };
-        let (requests, answers) = (Arc::clone(&receiver.requests), Arc::clone(&receiver.answers));
+        let receiver = Self { url, received: Arc::default() };
+        let received = Arc::clone(&receiver.received);
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (requests, answers) = (Arc::clone(&requests), Arc::clone(&answers));
-                thread::spawn(move || serve(stream.unwrap(), &requests, &answers));
+                let received = Arc::clone(&received);
+                thread::spawn(move || serve(stream.unwrap(), &received));
             }
         });
         receiver
     }
 
     pub(crate) fn answer_first_with(&self, status: u16) {
-        self.answers.lock().unwrap().push(status);
+        self.received.answers.lock().unwrap().push(status);
+    }
+
+    pub(crate) fn answer_first_metrics_with(&self, status: u16) {
+        self.received.answers_to_metrics.lock().unwrap().push(status);
     }
 
     /// Whether each of [`answer_first_with`](Self::answer_first_with) was given.
     pub(crate) fn has_answered(&self) -> bool {
-        self.answers.lock().unwrap().is_empty()
+        self.received.answers.lock().unwrap().is_empty()
+            && self.received.answers_to_metrics.lock().unwrap().is_empty()
+    }
+
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.received.heads.lock().unwrap().clone()
+    }
+
+    /// Every metrics request that was accepted.
+    pub(crate) fn reports(&self) -> Vec<ExportMetricsServiceRequest> {
+        self.received.metrics.lock().unwrap().clone()
+    }
+
+    /// Every metric of that name that was accepted.
+    fn metrics(&self, name: &str) -> Vec<Metric> {
+        let groups = self.reports().into_iter().flat_map(|report| report.resource_metrics);
+        let scopes = groups.flat_map(|group| group.scope_metrics);
+        scopes.flat_map(|scope| scope.metrics).filter(|metric| metric.name == name).collect()
+    }
+
+    /// All histograms of a function.
+    pub(crate) fn histograms(&self, function: &str) -> Vec<ExponentialHistogramDataPoint> {
+        let points = self.metrics("holdup.poll.duration").into_iter().flat_map(|m| match m.data {
+            Some(Data::ExponentialHistogram(histogram)) => histogram.data_points,
+            other => panic!("{other:?}"),
+        });
+        let is_it = |point: &ExponentialHistogramDataPoint| {
+            text(&map(&point.attributes), "code.function.name").as_deref() == Some(function)
+        };
+        points.filter(is_it).collect()
+    }
+
+    /// All points of a sum or gauge, with the runtime that they are of.
+    pub(crate) fn numbers(&self, name: &str) -> Vec<(Option<String>, NumberDataPoint)> {
+        let points = self.metrics(name).into_iter().flat_map(|metric| match metric.data {
+            Some(Data::Sum(sum)) => sum.data_points,
+            Some(Data::Gauge(gauge)) => gauge.data_points,
+            other => panic!("{other:?}"),
+        });
+        points.map(|point| (text(&map(&point.attributes), "holdup.runtime"), point)).collect()
     }
 
     /// Everything that was accepted.
     pub(crate) fn polls(&self) -> Vec<Poll> {
-        let requests = self.requests.lock().unwrap().clone();
+        let requests = self.received.traces.lock().unwrap().clone();
         let groups = requests.into_iter().flat_map(|request| request.resource_spans);
         groups
             .flat_map(|group| {
@@ -77,39 +132,52 @@ impl Receiver {
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    requests: &Mutex<Vec<ExportTraceServiceRequest>>,
-    answers: &Mutex<Vec<u16>>,
-) {
+fn serve(mut stream: TcpStream, received: &Received) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut stream = stream;
     loop {
-        let (mut length, mut line) = (0, String::new());
-        loop {
-            line.clear();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
+        let Some((head, body)) = request(&mut reader) else { return };
+        let is_metrics = head.starts_with("post /v1/metrics ");
+        received.heads.lock().unwrap().push(head);
+        let answers = if is_metrics { &received.answers_to_metrics } else { &received.answers };
         let status = answers.lock().unwrap().pop().unwrap_or(200);
-        if status == 200 {
+        if status == 200 && is_metrics {
+            let request = ExportMetricsServiceRequest::decode(body.as_slice()).unwrap();
+            received.metrics.lock().unwrap().push(request);
+        } else if status == 200 {
             let request = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
-            requests.lock().unwrap().push(request);
+            received.traces.lock().unwrap().push(request);
         }
         let head = format!("HTTP/1.1 {status} status\r\ncontent-length: 0\r\n\r\n");
         if stream.write_all(head.as_bytes()).is_err() {
             return;
         }
     }
+}
+
+/// Head and body of the next request.
+fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return None;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+        head.push_str(&line.to_ascii_lowercase());
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    if head.contains("content-encoding: gzip") {
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(body.as_slice()).read_to_end(&mut plain).unwrap();
+        body = plain;
+    }
+    Some((head, body))
 }
 
 fn map(attributes: &[KeyValue]) -> HashMap<String, Value> {

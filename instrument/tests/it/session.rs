@@ -36,6 +36,12 @@ impl Session {
         Self { receiver, guard: Some(guard), _alone: alone }
     }
 
+    /// Ends the installation and leaves what was sent.
+    pub(crate) fn end(mut self) -> Receiver {
+        drop(self.guard.take());
+        self.receiver
+    }
+
     /// Ends the installation and returns all that was sent.
     pub(crate) fn finish(mut self) -> Vec<Poll> {
         drop(self.guard.take());

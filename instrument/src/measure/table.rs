@@ -1,0 +1,117 @@
+//! The histograms of one thread.
+
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::measure::buckets::{self, COUNTERS};
+use crate::measure::sites::{self, OVERFLOW, SITES_MAX};
+use crate::measure::zeroed;
+use crate::polling::site::Site;
+
+/// Sites that one thread measures apart, one of them for all that pass the bound.
+pub(crate) const ROWS_MAX: usize = 128;
+/// What a thread may cost.
+const TABLE_BYTES_MAX: usize = 62 * 1024;
+const _: () = assert!(size_of::<Table>() <= TABLE_BYTES_MAX);
+const _: () = assert!(ROWS_MAX <= u8::MAX as usize && SITES_MAX.is_power_of_two());
+
+static TABLES: Mutex<Vec<&'static Table>> = Mutex::new(Vec::new());
+
+/// Counts of one thread at a time. Written by that thread alone, read by any; counts never shrink,
+/// and wrap.
+pub(crate) struct Table {
+    /// For each site's number one more than its row; 0 when it has none yet.
+    rows_of_sites: [AtomicU8; SITES_MAX],
+    sites_of_rows: [AtomicU16; ROWS_MAX],
+    rows_used: AtomicU32,
+    rows: [Row; ROWS_MAX],
+}
+
+/// The histogram of one site.
+struct Row {
+    ticks: AtomicU64,
+    counts: [AtomicU32; COUNTERS],
+}
+
+impl Table {
+    /// A table for a thread. It is never freed: the thread's slot, and with it the table, is used
+    /// again by later threads.
+    pub(crate) fn lease() -> &'static Self {
+        let table: &'static Self = Box::leak(zeroed::table());
+        table.sites_of_rows[0].store(OVERFLOW as u16, Ordering::Relaxed);
+        table.rows_of_sites[OVERFLOW].store(1, Ordering::Relaxed);
+        table.rows_used.store(1, Ordering::Release);
+        TABLES.lock().unwrap_or_else(PoisonError::into_inner).push(table);
+        table
+    }
+
+    /// Counts a poll.
+    #[inline(always)]
+    pub(crate) fn count(&self, site: &'static Site, ticks: u64) {
+        let known = self.rows_of_sites[site.number() as usize % SITES_MAX].load(Ordering::Relaxed);
+        let row = if known == 0 { self.assign(site) } else { known };
+        if let Some(row) = self.rows.get((row as usize).wrapping_sub(1)) {
+            row.count(ticks);
+        }
+    }
+
+    /// Gives a site a row: its own, or that of the sites which pass the bound.
+    #[cold]
+    #[inline(never)]
+    fn assign(&self, site: &'static Site) -> u8 {
+        let number = sites::number(site);
+        let place = &self.rows_of_sites[number % SITES_MAX];
+        let known = place.load(Ordering::Relaxed);
+        if known != 0 {
+            return known;
+        }
+        let used = self.rows_used.load(Ordering::Relaxed);
+        let row = if (used as usize) < ROWS_MAX {
+            self.sites_of_rows[used as usize].store(number as u16, Ordering::Relaxed);
+            self.rows_used.store(used + 1, Ordering::Release);
+            used as u8 + 1
+        } else {
+            1
+        };
+        place.store(row, Ordering::Relaxed);
+        row
+    }
+
+    /// Number of the site and counts of each row, for other threads.
+    pub(super) fn read(&self) -> impl Iterator<Item = (usize, Counts)> {
+        let used = self.rows_used.load(Ordering::Acquire) as usize;
+        self.rows.iter().zip(&self.sites_of_rows).take(used).map(|(row, site)| {
+            let number = usize::from(site.load(Ordering::Relaxed));
+            (number, row.read())
+        })
+    }
+}
+
+/// What a row says at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Counts {
+    pub(super) ticks: u64,
+    pub(super) counts: [u32; COUNTERS],
+}
+
+impl Row {
+    #[inline(always)]
+    fn count(&self, ticks: u64) {
+        self.ticks.store(self.ticks.load(Ordering::Relaxed).wrapping_add(ticks), Ordering::Relaxed);
+        if let Some(count) = self.counts.get(buckets::counter(ticks)) {
+            count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
+    }
+
+    fn read(&self) -> Counts {
+        Counts {
+            ticks: self.ticks.load(Ordering::Relaxed),
+            counts: std::array::from_fn(|index| self.counts[index].load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// Every table that there is.
+pub(super) fn all() -> Vec<&'static Table> {
+    TABLES.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
