@@ -82,6 +82,53 @@ fn episodes_go_on_after_a_crash() {
 }
 
 #[test]
+fn an_episode_that_was_left_open_is_closed_at_the_next_start() {
+    let data = folder();
+    let collector = Collector::start(data.path(), &[]);
+    send(&collector, "left", 1, now_ms() - 1_200_000);
+    let state = |collector: &Collector| {
+        let from = now_ms() - 3_600_000;
+        let episode = collector.ask(&format!("episodes?service=left&from={from}")).pop();
+        episode.map(|episode| episode["state"].as_str().expect("a word").to_owned())
+    };
+    eventually("the episode is written", || state(&collector));
+    // As a run leaves it that ends while the episode goes on.
+    let open = "SELECT * REPLACE (false AS closed, revision + 1 AS revision) FROM episodes FINAL";
+    collector.sql(&format!("INSERT INTO episodes {open}"));
+    assert_eq!(state(&collector).as_deref(), Some("open"));
+    assert!(collector.stop().success());
+    let again = Collector::start(data.path(), &[]);
+    eventually("it is closed", || (state(&again).as_deref() == Some("closed")).then_some(()));
+}
+
+#[test]
+fn a_stall_shows_in_every_range_that_it_lasts_through() {
+    let data = folder();
+    let collector = Collector::start(data.path(), &[]);
+    let start = now_ms() - 3_000_000;
+    let span = |long_ms: u64, stalls: bool| {
+        serde_json::json!({"resourceSpans": [{
+            "resource": {"attributes": [
+                {"key": "service.name", "value": {"stringValue": "deadlock"}}]},
+            "scopeSpans": [{"scope": {"name": "holdup"}, "spans": [{
+                "traceId": "1".repeat(32), "spanId": "1".repeat(16), "name": "poll a::b",
+                "startTimeUnixNano": format!("{start}000000"),
+                "endTimeUnixNano": format!("{}000000", start + long_ms),
+                "attributes": [{"key": "holdup.stall", "value": {"boolValue": stalls}}]}]}]}]})
+    };
+    let sent = |body: serde_json::Value| {
+        let json = [("content-type", "application/json")];
+        let answer = post(&format!("{}/v1/traces", collector.http()), &json, body.to_string());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let row = collector.ask("top").remove(0);
+        [&row["stalled"], &row["calls"], &row["blocked_ns"]].map(|n| n.as_u64().expect("a number"))
+    };
+    assert_eq!(sent(span(2_990_000, true)), [1, 1, 2_990_000_000_000]);
+    assert_eq!(sent(span(2_995_000, false)), [0, 1, 2_995_000_000_000], "it ended in the range");
+    assert_eq!(collector.ask(&format!("top?to={}", start + 60_000)).len(), 0);
+}
+
+#[test]
 fn the_engine_comes_back_and_so_does_the_data() {
     let data = folder();
     let collector = Collector::start(data.path(), &[]);
