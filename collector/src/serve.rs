@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -139,12 +140,13 @@ async fn serve(
     metrics.clickhouse(true);
     let (intake, mut writer) =
         Writer::new(store.clone(), config.writer.clone(), Arc::clone(&metrics));
-    writer.recover().await.context("cannot read back the episodes under way")?;
     let receiver = Receiver::new(intake.clone(), config.requests.clone(), Arc::clone(&metrics));
+    let taking = Arc::new(AtomicBool::new(false));
     let page = Page {
         store,
         intake,
         metrics,
+        taking: Arc::clone(&taking),
         hosts: config.page_hosts.as_slice().into(),
         engine_restarts: engine.map(Supervisor::restarts),
     };
@@ -156,12 +158,16 @@ async fn serve(
     });
     let (stop_serving, stopped) = watch::channel(false);
     let (stop_writing, write_no_more) = watch::channel(false);
+    // Probes are answered while the episodes under way are read back.
+    let page = listen(listeners.page, page::routes(page), stopped.clone());
+    writer.recover().await.context("cannot read back the episodes under way")?;
     let servers = vec![
         listen(listeners.grpc, receive::grpc_routes(receiver.clone()), stopped.clone()),
-        listen(listeners.http, receive::http_routes(receiver), stopped.clone()),
-        listen(listeners.page, page::routes(page), stopped),
+        listen(listeners.http, receive::http_routes(receiver), stopped),
+        page,
     ];
     let writer = tokio::spawn(writer.run(write_no_more));
+    taking.store(true, Ordering::Relaxed);
     announce(&ready)?;
     Ok(Some(Running { stop_serving, stop_writing, servers, writer }))
 }

@@ -5,7 +5,7 @@ mod assets;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -28,6 +28,8 @@ pub(crate) struct Page {
     pub(crate) intake: Intake,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
+    /// Whether requests are taken: not before the episodes under way are read back.
+    pub(crate) taking: Arc<AtomicBool>,
     /// Names that it answers to, beside localhost and addresses.
     pub(crate) hosts: Arc<[String]>,
     /// How often the embedded engine was started again; `None` when ClickHouse is somebody else's.
@@ -95,6 +97,10 @@ fn is_local(name: &str) -> bool {
 
 /// Ready when ClickHouse answers, because nothing is acknowledged without it.
 async fn ready(State(page): State<Page>) -> Response {
+    if !page.taking.load(Ordering::Relaxed) {
+        let text = "starting: the episodes under way are read back\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    }
     match page.store.server_version().await {
         Ok(_version) => {
             page.metrics.clickhouse(true);
