@@ -31,7 +31,7 @@ const DEMO_STOP_TIME_MAX: Duration = Duration::from_secs(30);
 const COLLECTOR_STOP_TIME_MAX: Duration = Duration::from_secs(30);
 /// Time between two looks at the top functions: redrawn on a terminal, added to a log.
 const LOOK: Duration = Duration::from_secs(3);
-const LOOK_LOGGED: Duration = Duration::from_secs(10);
+const LOOK_LOGGED: Duration = Duration::from_secs(5);
 /// A shorter run may not have called every function a second time: it is shown, not judged.
 const JUDGED_DURATION_MIN: Duration = Duration::from_secs(20);
 /// How long the rows of the last spans may take to show.

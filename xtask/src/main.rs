@@ -1,5 +1,6 @@
-//! The repository's two commands: `cargo xtask demo` and `cargo xtask test`.
+//! The repository's commands: `cargo xtask demo`, `cargo xtask test` and `cargo xtask bench`.
 
+mod bench;
 mod demo;
 mod ffi;
 mod interrupt;
@@ -35,6 +36,8 @@ enum Command {
     Demo(demo::Options),
     /// Run everything that CI runs.
     Test(test::Options),
+    /// Measure what timing a poll costs, beside other tools.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let result = interrupt::watch().and_then(|interrupt| match command {
         Command::Demo(options) => demo::run(&options, &interrupt),
         Command::Test(options) => test::run(&options, &interrupt),
+        Command::Bench(options) => bench::run(&options, &interrupt),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -68,7 +72,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
     }
     let text = error.to_string();
     let first = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "error: demo or test?",
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "error: demo, test or bench?",
         _ => text.lines().next().unwrap_or_default(),
     };
     let _ = writeln!(io::stderr(), "{first}; see cargo xtask --help");
