@@ -91,7 +91,7 @@ fn task(way: &str, polls: u64) -> Outcome<Task> {
         "holdup-layer" | "tracing-opentelemetry" => {
             Box::pin(leaf.instrument(tracing::info_span!("leaf")))
         }
-        "tokio-metrics" => Box::pin(MONITOR.instrument(leaf)),
+        "tokio-metrics" => Box::pin(tokio_metrics::TaskMonitor::instrument(&MONITOR, leaf)),
         "async-backtrace" => Box::pin(async_backtrace::location!().frame(leaf)),
         "await-tree" => {
             let root = TREES.register_anonymous("root");
