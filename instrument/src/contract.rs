@@ -80,6 +80,15 @@ pub const RUNTIME_LAG: &str = "holdup.runtime.lag";
 /// Share of the workers' busy time that was inside of watched polls. Gauge, 0 to 1.
 pub const RUNTIME_COVERAGE: &str = "holdup.runtime.coverage";
 
+/// Slow polls that took long only because the OS gave their thread no CPU, and of which no span was
+/// sent; since the sender last said so. Integer.
+pub const DESCHEDULED: &str = "holdup.poll.descheduled";
+/// Time of the poll that the container's CPU quota took from it, ready as it was. Integer,
+/// nanoseconds.
+pub const THROTTLED_NS: &str = "holdup.throttled_ns";
+/// True when every worker of the runtime was held by a slow poll at once. Boolean.
+pub const RUNTIME_STALLED: &str = "holdup.runtime.stalled";
+
 /// Busy time of a span made by `tracing-opentelemetry`, a sum over all its polls. Integer,
 /// nanoseconds.
 pub const BUSY_NS: &str = "busy_ns";

@@ -6,8 +6,9 @@ use std::time::Duration;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::export::{self, Exporter, Target};
-use crate::polling::{clock, record, switch};
-use crate::settings;
+use crate::polling::{clock, record};
+use crate::thresholds::{self, Rule, Threshold};
+use crate::{settings, watchdog};
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
@@ -33,11 +34,15 @@ pub fn init() -> Guard {
             tracing::warn!(target: "holdup", "{error}; the default of 10ms is used");
             builder().threshold(settings::THRESHOLD).install()
         }
+        Err(error @ InstallError::Rule { .. }) => {
+            tracing::warn!(target: "holdup", "{error}; no rule of that variable is used");
+            Builder { ignores_rules_of_environment: true, ..builder() }.install()
+        }
         other => other,
     };
     installed.unwrap_or_else(|error| {
         tracing::warn!(target: "holdup", "blocking is not detected: {error}");
-        Guard { exporter: None }
+        Guard { running: None }
     })
 }
 
@@ -70,6 +75,10 @@ pub struct Builder {
     endpoint: Option<String>,
     provider: Option<SdkTracerProvider>,
     threshold: Option<Duration>,
+    rules: Vec<(String, Threshold)>,
+    ignores_rules_of_environment: bool,
+    reports_per_minute: Option<u32>,
+    report_descheduled: bool,
     flush_timeout: Option<Duration>,
     metrics_every: Option<Duration>,
 }
@@ -110,6 +119,34 @@ impl Builder {
         self
     }
 
+    /// The threshold of what a pattern matches: `shop::report::*` for functions, `runtime:batch` for
+    /// the polls of a runtime with that name. Of several that match, the first counts; all of them
+    /// win over `HOLDUP_THRESHOLDS`, which has the form `shop::*=200ms,runtime:batch=1s,shop::a=5xp99`,
+    /// and over the attribute's `threshold`. See [`set_threshold`](crate::set_threshold) for changes
+    /// at run time.
+    pub fn threshold_for(
+        mut self,
+        pattern: impl Into<String>,
+        threshold: impl Into<Threshold>,
+    ) -> Self {
+        self.rules.push((pattern.into(), threshold.into()));
+        self
+    }
+
+    /// Poll spans that may be sent in a minute; those beyond are counted, and the count travels on
+    /// the next one. Else `HOLDUP_REPORTS_PER_MINUTE`, else 600.
+    pub fn reports_per_minute(mut self, reports: u32) -> Self {
+        self.reports_per_minute = Some(reports);
+        self
+    }
+
+    /// Whether polls are reported that took long only because the OS gave their thread no CPU, with
+    /// the cause `runqueue`. By default they are counted alone.
+    pub fn report_descheduled(mut self, report: bool) -> Self {
+        self.report_descheduled = report;
+        self
+    }
+
     /// Poll spans go through this provider and whatever it is configured with, instead of to an
     /// exporter of Holdup's own. It may then drop them: by its sampler, or in its full queue, of
     /// which Holdup learns nothing. It is flushed at the end and not shut down.
@@ -143,9 +180,11 @@ impl Builder {
     /// or when the thread can't be started.
     pub fn install(self) -> Result<Guard, InstallError> {
         if !settings::enabled(settings::variable) {
-            return Ok(Guard { exporter: None });
+            return Ok(Guard { running: None });
         }
         let threshold = settings::threshold(self.threshold, settings::variable)?;
+        let rules = self.rules()?;
+        let reports = settings::reports_per_minute(self.reports_per_minute, settings::variable);
         if INSTALLED.swap(true, Ordering::AcqRel) {
             return Err(InstallError::AlreadyInstalled);
         }
@@ -160,10 +199,17 @@ impl Builder {
         };
         clock::start();
         record::prepare();
-        match export::start(target, timeout) {
-            Ok(exporter) => {
-                switch::on(u64::try_from(threshold.as_nanos()).unwrap_or(u64::MAX));
-                Ok(Guard { exporter: Some(exporter) })
+        // A provider gives its spans ids of its own: one that goes on can't be told again by it.
+        let stalls = matches!(target, Target::Otlp { .. });
+        let judge = export::Judge::new(reports, self.report_descheduled, stalls);
+        let started = watchdog::start().and_then(|watchdog| {
+            // Its drop ends the thread when the other can't be started.
+            Ok(Running { exporter: export::start(target, judge, timeout)?, watchdog })
+        });
+        match started {
+            Ok(running) => {
+                thresholds::start(threshold, rules);
+                Ok(Guard { running: Some(running) })
             }
             Err(error) => {
                 INSTALLED.store(false, Ordering::Release);
@@ -171,6 +217,23 @@ impl Builder {
             }
         }
     }
+
+    fn rules(&self) -> Result<Vec<Rule>, InstallError> {
+        let by_code = self.rules.iter().map(|(pattern, threshold)| Rule::new(pattern, *threshold));
+        let mut rules = by_code.collect::<Result<Vec<_>, _>>()?;
+        let text = settings::variable(settings::THRESHOLDS_VARIABLE).unwrap_or_default();
+        if !self.ignores_rules_of_environment {
+            rules.extend(thresholds::parse(&text)?);
+        }
+        Ok(rules)
+    }
+}
+
+/// The threads that work for an installation.
+#[derive(Debug)]
+struct Running {
+    exporter: Exporter,
+    watchdog: watchdog::Watchdog,
 }
 
 /// Keeps detection on. Its drop switches detection off and sends what is left, for as long as
@@ -178,13 +241,14 @@ impl Builder {
 #[derive(Debug)]
 #[must_use = "detection ends when the guard is dropped: bind it to a name, `let _guard = …`"]
 pub struct Guard {
-    exporter: Option<Exporter>,
+    running: Option<Running>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(exporter) = self.exporter.take() {
-            switch::off();
+        if let Some(Running { exporter, watchdog }) = self.running.take() {
+            thresholds::stop();
+            drop(watchdog);
             exporter.finish();
             INSTALLED.store(false, Ordering::Release);
         }
@@ -208,6 +272,27 @@ pub enum InstallError {
         /// What it is set to.
         text: String,
     },
+    /// A rule of `HOLDUP_THRESHOLDS`, [`Builder::threshold_for`] or
+    /// [`set_threshold`](crate::set_threshold) can't be used.
+    #[error(
+        "the threshold rule {text:?} can't be used: {reason}; rules, in HOLDUP_THRESHOLDS too, look \
+         like shop::report::*=200ms, runtime:batch=1s or shop::cart=5xp99"
+    )]
+    Rule {
+        /// The rule.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// [`set_threshold`](crate::set_threshold) was given one rule too many.
+    #[error("there are {most} threshold rules already: use patterns that match more")]
+    TooManyRules {
+        /// How many there may be.
+        most: usize,
+    },
+    /// [`set_threshold`](crate::set_threshold) was called without an installation.
+    #[error("holdup is not installed: call init or install, and keep the guard")]
+    NotInstalled,
     /// [`Builder::threshold`] was given zero.
     #[error("the threshold is zero, so that every poll would be reported: set at least 1ns")]
     ThresholdIsZero,
@@ -220,7 +305,7 @@ pub enum InstallError {
         reason: String,
     },
     /// The operating system refused a thread.
-    #[error("the thread holdup-export can't be started: {source}")]
+    #[error("a thread of Holdup's can't be started: {source}")]
     Thread {
         /// The operating system's answer.
         source: std::io::Error,

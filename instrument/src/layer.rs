@@ -10,7 +10,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::polling::record::Parent;
-use crate::polling::spans;
+use crate::polling::{spans, subscribers};
 
 /// Times every entry of a span and reports the slow ones that were polls: made by [`layer()`].
 #[derive(Debug, Default)]
@@ -50,6 +50,7 @@ where
     fn on_register_dispatch(&self, dispatch: &Dispatch) {
         // A second subscriber around the same layer is not possible: the layer is not `Clone`.
         let _ = self.dispatch.set(dispatch.downgrade());
+        subscribers::add(dispatch);
     }
 
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {

@@ -63,6 +63,10 @@ mod stack;
 #[path = "stack/absent.rs"]
 mod stack;
 #[cfg(feature = "otlp")]
+mod thresholds;
+#[cfg(feature = "otlp")]
+mod watchdog;
+#[cfg(feature = "otlp")]
 mod watched;
 
 #[cfg(feature = "layer")]
@@ -71,6 +75,7 @@ pub use crate::layer::{HoldupLayer, layer};
 pub use crate::{
     install::{Builder, Guard, InstallError, builder, init},
     polling::site::Site,
+    thresholds::{Threshold, set_threshold},
     watched::{DetectBlocking, Watched, watch},
 };
 #[cfg(feature = "otlp")]

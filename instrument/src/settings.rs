@@ -16,6 +16,12 @@ pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 const ENABLED: &str = "HOLDUP_ENABLED";
 /// A duration such as `10ms`.
 pub(crate) const THRESHOLD_VARIABLE: &str = "HOLDUP_THRESHOLD";
+/// Rules such as `shop::*=200ms,runtime:batch=1s`.
+pub(crate) const THRESHOLDS_VARIABLE: &str = "HOLDUP_THRESHOLDS";
+/// A number.
+const REPORTS_VARIABLE: &str = "HOLDUP_REPORTS_PER_MINUTE";
+/// Poll spans in a minute.
+pub(crate) const REPORTS_PER_MINUTE: u32 = 600;
 /// OpenTelemetry's own switch: `true` switches every SDK of the process off.
 const SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
 
@@ -53,13 +59,22 @@ pub(crate) fn metrics_interval(
     by_code.or_else(by_variable).unwrap_or(METRICS_INTERVAL)
 }
 
+/// How many poll spans may be sent in a minute.
+pub(crate) fn reports_per_minute(
+    by_code: Option<u32>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> u32 {
+    let by_variable = || variable(REPORTS_VARIABLE)?.trim().parse().ok();
+    by_code.or_else(by_variable).unwrap_or(REPORTS_PER_MINUTE)
+}
+
 /// An environment variable, if it is set to text.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 /// A whole number with a unit, greater than zero. The attribute's `threshold` has the same form.
-fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let number = text[..digits].parse::<u64>().ok()?;
     let duration = match text[digits..].trim_start() {

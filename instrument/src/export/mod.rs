@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::install::InstallError;
-use crate::polling::{clock, slot, switch};
+use crate::polling::{clock, slot};
+use crate::thresholds;
 
+mod budget;
+mod judge;
 mod metrics;
 mod otlp;
 mod outbox;
@@ -20,6 +23,7 @@ mod poll_span;
 mod provider;
 mod resource;
 
+pub(crate) use judge::Judge;
 pub(crate) use resource::Identity;
 
 /// How often the thread looks for records.
@@ -80,13 +84,17 @@ impl Drop for Finished {
 
 /// Starts the thread and waits until it knows whether it can send to its target. The HTTP client
 /// is made and dropped there too: it panics inside of a runtime.
-pub(crate) fn start(target: Target, timeout: Duration) -> Result<Exporter, InstallError> {
+pub(crate) fn start(
+    target: Target,
+    judge: Judge,
+    timeout: Duration,
+) -> Result<Exporter, InstallError> {
     let stop = Arc::new(Stop::default());
     let finished = Finished(Arc::clone(&stop));
     let (ready, is_ready) = sync_channel(1);
     let body = move || {
         let stop = Arc::clone(&finished.0);
-        match outbox::Outbox::open(target) {
+        match outbox::Outbox::open(target, judge) {
             Ok(mut outbox) => {
                 let _ = ready.send(Ok(()));
                 run(&mut outbox, &stop);
@@ -111,7 +119,7 @@ fn run(outbox: &mut outbox::Outbox, stop: &Stop) {
             break;
         }
         clock::refine();
-        switch::refresh();
+        thresholds::refresh();
         let held = if deadline.is_some() { 0 } else { clock::ticks(HELD_NS_MAX) };
         slot::settle_older_than(held);
         if let Some(deadline) = deadline {

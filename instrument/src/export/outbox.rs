@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::export::Target;
+use crate::export::judge::Judge;
 use crate::export::metrics::Metrics;
 use crate::export::otlp::{Failure, Otlp};
 use crate::export::poll_span::PollSpan;
@@ -24,6 +25,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// dropped and counted: one batch and one queue are all the memory there is for them.
 pub(super) struct Outbox {
     sink: Sink,
+    judge: Judge,
     batch: Vec<PollSpan>,
     since: Instant,
     /// Sent with the batch, so that a batch which is sent again says the same.
@@ -46,7 +48,7 @@ struct Outage {
 }
 
 impl Outbox {
-    pub(super) fn open(target: Target) -> Result<Self, InstallError> {
+    pub(super) fn open(target: Target, judge: Judge) -> Result<Self, InstallError> {
         let (sink, metrics) = match target {
             Target::Otlp { endpoint, identity, metrics_every } => {
                 let otlp = Otlp::open(endpoint.clone(), &identity)?;
@@ -58,18 +60,19 @@ impl Outbox {
         };
         let (batch, since) = (Vec::with_capacity(BATCH_SPANS_MAX), Instant::now());
         let outage = None;
-        Ok(Self { sink, batch, since, dropped: 0, outage, metrics, metrics_refused: false })
+        Ok(Self { sink, judge, batch, since, dropped: 0, outage, metrics, metrics_refused: false })
     }
 
     /// Fills the batch from the queue.
     pub(super) fn collect(&mut self) {
+        self.judge.gather();
         while self.batch.len() < BATCH_SPANS_MAX {
-            let Some(record) = record::pop() else { break };
+            let Some(span) = self.judge.next() else { break };
             if self.batch.is_empty() {
                 self.since = Instant::now();
                 self.dropped = record::take_dropped();
             }
-            self.batch.push(PollSpan::of(&record));
+            self.batch.push(span);
         }
     }
 
@@ -113,7 +116,9 @@ impl Outbox {
         let full = self.batch.len() >= BATCH_SPANS_MAX;
         let ripe = !self.batch.is_empty() && self.since.elapsed() >= BATCH_AGE_MAX;
         let pausing = self.outage.as_ref().is_some_and(|o| Instant::now() < o.next_attempt);
-        (full || ripe) && !pausing
+        // A process that is stuck may soon be killed.
+        let urgent = self.batch.iter().any(PollSpan::is_stall);
+        (full || ripe || urgent) && !pausing
     }
 
     /// Sends all that is left, until it fails or the time is over.

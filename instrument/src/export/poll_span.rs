@@ -8,9 +8,15 @@ use opentelemetry::trace::{
 use opentelemetry::{InstrumentationScope, KeyValue, StringValue};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SpanData, SpanEvents, SpanLinks};
 
+use tokio::task::Id;
+
 use crate::contract;
+use crate::export::judge::Unreported;
 use crate::polling::clock;
-use crate::polling::record::{Parent, Place, Record};
+use crate::polling::record::{Parent, Place};
+use crate::polling::thread::Thread;
+use crate::stack::Resolved;
+use crate::watchdog::{Cause, Findings};
 
 /// One slow poll with its ids, ready to be sent, and sent again.
 pub(super) struct PollSpan {
@@ -21,6 +27,7 @@ pub(super) struct PollSpan {
     pub(super) relation: Relation,
     trace: TraceId,
     span: SpanId,
+    is_stall: bool,
 }
 
 /// How a poll span stands to the span that was current in the poll.
@@ -32,24 +39,70 @@ pub(super) enum Relation {
     Linked(SpanContext),
 }
 
+/// What a poll span is about. Times are in ticks where the name has no unit.
+pub(super) struct Subject {
+    pub(super) place: Place,
+    pub(super) start: u64,
+    pub(super) duration: u64,
+    pub(super) own_ns: u64,
+    pub(super) threshold_ns: u64,
+    pub(super) parent: Option<Parent>,
+    pub(super) task: Option<Id>,
+    pub(super) worker: Option<u32>,
+    pub(super) thread: Thread,
+    pub(super) runtime: Option<Box<str>>,
+    pub(super) is_stall: bool,
+}
+
 impl PollSpan {
-    pub(super) fn of(record: &Record) -> Self {
-        let start = clock::wall(record.start);
-        let relation = relation(record.parent);
-        let ids = RandomIdGenerator::default();
-        let trace = match &relation {
-            Relation::Child(parent) => parent.trace_id(),
-            Relation::Root | Relation::Linked(_) => ids.new_trace_id(),
+    pub(super) fn of(
+        subject: &Subject,
+        findings: &Findings,
+        cause: Option<Cause>,
+        stack: &Resolved,
+    ) -> Self {
+        let relation = relation(subject.parent);
+        let random = RandomIdGenerator::default();
+        let (relation, trace, span, start) = match (findings.ids, relation) {
+            // It was sent before its parent was known.
+            (Some(ids), Relation::Child(parent) | Relation::Linked(parent)) => {
+                (Relation::Linked(parent), ids.trace, ids.span, ids.start)
+            }
+            (Some(ids), Relation::Root) => (Relation::Root, ids.trace, ids.span, ids.start),
+            (None, Relation::Child(parent)) => {
+                let trace = parent.trace_id();
+                let start = clock::wall(subject.start);
+                (Relation::Child(parent), trace, random.new_span_id(), start)
+            }
+            (None, root) => {
+                let start = clock::wall(subject.start);
+                (root, random.new_trace_id(), random.new_span_id(), start)
+            }
         };
-        let function = function(record.place);
-        Self {
-            name: format!("{}{function}", contract::SPAN_NAME_PREFIX),
-            start,
-            end: start + Duration::from_nanos(clock::nanoseconds(record.duration)),
-            attributes: attributes(record, function),
-            relation,
-            trace,
-            span: ids.new_span_id(),
+        let function = subject.place.function();
+        let name = format!("{}{function}", contract::SPAN_NAME_PREFIX);
+        let mut attributes = attributes(subject, function);
+        attributes.extend(findings_attributes(findings, cause));
+        attributes.extend(stack_attributes(stack));
+        let end = start + Duration::from_nanos(clock::nanoseconds(subject.duration));
+        let is_stall = subject.is_stall;
+        Self { name, start, end, attributes, relation, trace, span, is_stall }
+    }
+
+    /// Whether the poll had not returned.
+    pub(super) fn is_stall(&self) -> bool {
+        self.is_stall
+    }
+
+    /// Adds how many slow polls have no span, if there are any.
+    pub(super) fn tell_unreported(&mut self, unreported: Unreported) {
+        let Unreported { suppressed, descheduled } = unreported;
+        for (name, count) in
+            [(contract::SUPPRESSED, suppressed), (contract::DESCHEDULED, descheduled)]
+        {
+            if count > 0 {
+                self.attributes.push(KeyValue::new(name, integer(count)));
+            }
         }
     }
 
@@ -106,43 +159,75 @@ fn relation(parent: Option<Parent>) -> Relation {
     if flags.is_sampled() { Relation::Child(context) } else { Relation::Linked(context) }
 }
 
-fn function(place: Place) -> String {
-    match place {
-        Place::Site(site) => site.function().into_owned(),
-        Place::Span(span) => {
-            format!("{}::{}", span.module_path().unwrap_or_else(|| span.target()), span.name())
-        }
-    }
-}
-
-fn attributes(record: &Record, function: String) -> Vec<KeyValue> {
-    let (file, line) = match record.place {
+fn attributes(subject: &Subject, function: String) -> Vec<KeyValue> {
+    let (file, line) = match subject.place {
         Place::Site(site) => (Some(site.file()), Some(site.line())),
         Place::Span(span) => (span.file(), span.line()),
     };
     let file = file.filter(|file| !file.is_empty());
     let line = line.filter(|line| *line > 0);
-    let name = record.thread.name();
-    let mut attributes = Vec::with_capacity(10);
+    let name = subject.thread.name();
+    let mut attributes = Vec::with_capacity(20);
     attributes.push(KeyValue::new(contract::FUNCTION, function));
     attributes.extend(file.map(|file| KeyValue::new(contract::FILE, file)));
     attributes.extend(line.map(|line| KeyValue::new(contract::LINE, i64::from(line))));
-    if record.thread.id > 0 {
-        attributes.push(KeyValue::new(contract::THREAD_ID, i64::from(record.thread.id)));
+    if subject.thread.id > 0 {
+        attributes.push(KeyValue::new(contract::THREAD_ID, i64::from(subject.thread.id)));
     }
     if !name.is_empty() {
-        let name = StringValue::from(name.to_owned());
-        attributes.push(KeyValue::new(contract::THREAD_NAME, name));
+        attributes.push(KeyValue::new(contract::THREAD_NAME, text(name)));
     }
-    let own = integer(clock::nanoseconds(record.own));
-    attributes.push(KeyValue::new(contract::SELF_NS, own));
-    attributes.push(KeyValue::new(contract::THRESHOLD_NS, integer(record.threshold_ns)));
+    attributes.push(KeyValue::new(contract::SELF_NS, integer(subject.own_ns)));
+    attributes.push(KeyValue::new(contract::THRESHOLD_NS, integer(subject.threshold_ns)));
     // tokio shows the number of a task only as text.
-    let task = record.task.and_then(|id| id.to_string().parse::<i64>().ok());
+    let task = subject.task.and_then(|id| id.to_string().parse::<i64>().ok());
     attributes.extend(task.map(|id| KeyValue::new(contract::TASK_ID, id)));
-    let worker = record.worker.map(i64::from);
+    let runtime = subject.runtime.as_deref().map(text);
+    attributes.extend(runtime.map(|name| KeyValue::new(contract::RUNTIME, name)));
+    let worker = subject.worker.map(i64::from);
     attributes.extend(worker.map(|index| KeyValue::new(contract::WORKER, index)));
+    if subject.is_stall {
+        attributes.push(KeyValue::new(contract::STALL, true));
+    }
     attributes
+}
+
+fn findings_attributes(findings: &Findings, cause: Option<Cause>) -> Vec<KeyValue> {
+    let throttled = Some(findings.throttled).filter(|throttled| *throttled > 0);
+    let numbers = [
+        (contract::CPU_NS, findings.cpu),
+        (contract::RUNQUEUE_NS, findings.runqueue),
+        (contract::THROTTLED_NS, throttled),
+        (contract::VICTIMS, findings.victims),
+    ];
+    let known = |(name, value): (&'static str, Option<u64>)| {
+        value.map(|value| KeyValue::new(name, integer(value)))
+    };
+    let mut attributes = numbers.into_iter().filter_map(known).collect::<Vec<_>>();
+    attributes.extend(cause.map(|cause| KeyValue::new(contract::CAUSE, cause.name())));
+    if findings.stalled {
+        attributes.push(KeyValue::new(contract::RUNTIME_STALLED, true));
+    }
+    attributes
+}
+
+fn stack_attributes(stack: &Resolved) -> Vec<KeyValue> {
+    if stack.frames.is_empty() {
+        return Vec::new();
+    }
+    let mut attributes = vec![
+        KeyValue::new(contract::STACKTRACE, stack.frames.join("\n")),
+        KeyValue::new(contract::STACK_ID, format!("{:016x}", stack.id)),
+    ];
+    if !stack.blame_function.is_empty() {
+        attributes.push(KeyValue::new(contract::BLAME_FUNCTION, text(&stack.blame_function)));
+        attributes.push(KeyValue::new(contract::BLAME_CRATE, text(&stack.blame_crate)));
+    }
+    attributes
+}
+
+fn text(text: &str) -> StringValue {
+    StringValue::from(text.to_owned())
 }
 
 fn integer(value: u64) -> i64 {

@@ -73,6 +73,13 @@ fn whole(number: f64) -> u64 {
     whole
 }
 
+/// What the durations of a counter stay under, in nanoseconds.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+pub(crate) fn upper_ns(counter: usize) -> u64 {
+    let doublings = counter as f64 / f64::from(1 << SCALE);
+    (SHORTEST_SECONDS * doublings.exp2() * 1e9) as u64
+}
+
 /// The counter for a duration: 0 for the shortest, else 1 to [`BUCKETS`].
 #[inline(always)]
 pub(crate) fn counter(ticks: u64) -> usize {

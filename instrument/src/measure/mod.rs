@@ -6,6 +6,7 @@
 
 pub(crate) mod buckets;
 pub(crate) mod merge;
+pub(crate) mod quantile;
 pub(crate) mod report;
 pub(crate) mod sites;
 pub(crate) mod table;

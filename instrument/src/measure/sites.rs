@@ -34,6 +34,12 @@ pub(super) fn number(site: &'static Site) -> usize {
     }
 }
 
+/// Every site that has a number of its own.
+pub(crate) fn all() -> impl Iterator<Item = &'static Site> {
+    let next = NEXT.load(Ordering::Acquire) as usize;
+    SITES.iter().take(next).filter_map(|place| place.get().copied())
+}
+
 /// The site of a number.
 pub(super) fn site(number: usize) -> Option<&'static Site> {
     match number {

@@ -4,6 +4,7 @@
 //! the first time. Nothing here knows of the exporter or of any thread that reads along: they read
 //! the slots and take from the queue.
 
+pub(crate) mod attention;
 pub(crate) mod clock;
 pub(crate) mod poll;
 pub(crate) mod record;
@@ -13,4 +14,7 @@ pub(crate) mod slot;
 #[cfg_attr(not(feature = "layer"), allow(dead_code))]
 pub(crate) mod spans;
 pub(crate) mod switch;
-mod thread;
+#[cfg_attr(not(feature = "layer"), allow(dead_code))]
+pub(crate) mod subscribers;
+pub(crate) mod thread;
+pub(crate) mod usage;

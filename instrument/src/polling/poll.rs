@@ -1,6 +1,5 @@
 //! Times one poll: two reads of the clock, and what was open before is put back.
 
-use std::ptr;
 use std::sync::atomic::Ordering;
 
 use crate::polling::record::{self, Place, Record, Timing};
@@ -19,8 +18,7 @@ pub(crate) fn enter(site: &'static Site) -> Option<Entered> {
     slot.floor.store(depth, Ordering::Relaxed);
     slot.exited.store(0, Ordering::Relaxed);
     let start = clock::now();
-    let site_pointer = ptr::from_ref(site).cast_mut();
-    slot.set_innermost(Innermost { site: site_pointer, start, nested: 0 });
+    slot.set_innermost(Innermost { site: Some(site), start, nested: 0 });
     Some(Entered { slot, site, start, outer, depth, floor })
 }
 
@@ -50,8 +48,7 @@ impl Entered {
         slot.floor.store(self.floor, Ordering::Relaxed);
         slot.exited.store(0, Ordering::Relaxed);
         slot.count(self.site, own);
-        let global = switch::threshold_ticks();
-        if own >= self.site.limit(global) && global != 0 {
+        if own >= self.site.limit(slot.limit()) && switch::is_on() {
             slow(slot, self.site, Timing { start: self.start, duration, own });
         }
     }
@@ -66,7 +63,8 @@ impl Drop for Entered {
 #[cold]
 #[inline(never)]
 fn slow(slot: &Slot, site: &'static Site, timing: Timing) {
-    let Some(threshold_ns) = site.reached(timing.own) else { return };
+    let Some(limit) = site.reached(timing.own, slot.limit()) else { return };
+    let threshold_ns = clock::nanoseconds(limit);
     if let Some(record) = Record::gather(slot, Place::Site(site), timing, threshold_ns, None) {
         record::push(record);
     }
@@ -136,7 +134,8 @@ mod tests {
             clock::start();
             record::prepare();
             while record::pop().is_some() {}
-            switch::on(1);
+            switch::on(1, u64::MAX);
+            slot::current().unwrap().set_limit(1);
             let tree = Tree::Wrapped(nested);
             run(&tree, &mut 0);
             switch::off();

@@ -13,6 +13,7 @@ use crate::polling::runtime;
 use crate::polling::site::Site;
 use crate::polling::slot::Slot;
 use crate::polling::thread::Thread;
+use crate::polling::usage::{Accounts, Usage};
 
 /// Records that wait for the exporter.
 pub(crate) const QUEUE_RECORDS_MAX: usize = 4096;
@@ -37,6 +38,10 @@ pub(crate) struct Record {
     pub(crate) task: Option<Id>,
     pub(crate) worker: Option<u32>,
     pub(crate) thread: Thread,
+    /// Which slot the thread has, [`Slot::id`].
+    pub(crate) slot: usize,
+    /// Totals of the thread at the end of the poll.
+    pub(crate) usage: Option<Usage>,
 }
 
 /// What the poll is charged to.
@@ -46,6 +51,18 @@ pub(crate) enum Place {
     /// A span of `tracing`.
     #[cfg_attr(not(feature = "layer"), allow(dead_code))]
     Span(&'static tracing::Metadata<'static>),
+}
+
+impl Place {
+    /// The full name of the function.
+    pub(crate) fn function(&self) -> String {
+        match self {
+            Self::Site(site) => site.function().into_owned(),
+            Self::Span(span) => {
+                format!("{}::{}", span.module_path().unwrap_or_else(|| span.target()), span.name())
+            }
+        }
+    }
 }
 
 /// The OpenTelemetry span that was current in the poll.
@@ -75,7 +92,8 @@ impl Record {
         threshold_ns: u64,
         parent: Option<Parent>,
     ) -> Option<Self> {
-        let thread = slot.thread()?;
+        let owner = slot.own()?;
+        let thread = owner.thread;
         let context = current_context();
         if thread.exports() || context.suppressed {
             return None;
@@ -90,6 +108,8 @@ impl Record {
             task: runtime::task(),
             worker: runtime::worker(),
             thread,
+            slot: slot.id(),
+            usage: owner.accounts.as_ref().and_then(Accounts::read_own),
         })
     }
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use crate::polling::{clock, switch};
 
+mod cell;
 mod interned;
 
+pub(crate) use cell::SiteCell;
 pub(crate) use interned::intern;
 
 /// A function that is watched: its name, where it is, and its own threshold if it has one.
@@ -36,11 +38,14 @@ pub struct Site {
     line: u32,
     /// 0: the global one.
     threshold_ns: u64,
-    /// 0: the global one. Filled by the first poll that is slow enough to ask.
+    /// The threshold in force; 0: that of the thread's slot. [`UNRESOLVED`] until the first poll.
     threshold_ticks: AtomicU64,
     /// Under which it is measured; 0 until it is first polled.
     number: AtomicU32,
 }
+
+/// One tick: the first poll of all is long enough to ask, see [`Site::reached`].
+const UNRESOLVED: u64 = 1;
 
 enum Name {
     Given(&'static str),
@@ -79,7 +84,7 @@ impl Site {
             file,
             line,
             threshold_ns: 0,
-            threshold_ticks: AtomicU64::new(0),
+            threshold_ticks: AtomicU64::new(UNRESOLVED),
             number: AtomicU32::new(0),
         }
     }
@@ -92,8 +97,6 @@ impl Site {
         if self.threshold_ns == 0 {
             self.threshold_ns = 1;
         }
-        // One tick: the first poll of all asks for the conversion, see `is_slow`.
-        self.threshold_ticks = AtomicU64::new(1);
         self
     }
 
@@ -115,13 +118,23 @@ impl Site {
         self.line
     }
 
-    /// The threshold in ticks, where `global` is that of all sites without one of their own.
+    /// The threshold in ticks, where `base` is that of sites without one of their own.
     #[inline(always)]
-    pub(super) fn limit(&self, global: u64) -> u64 {
+    pub(super) fn limit(&self, base: u64) -> u64 {
         match self.threshold_ticks.load(Ordering::Relaxed) {
-            0 => global,
+            0 => base,
             own => own,
         }
+    }
+
+    /// The threshold that the code gives it, 0 for none.
+    pub(crate) fn own_threshold_ns(&self) -> u64 {
+        self.threshold_ns
+    }
+
+    /// Puts a threshold in force, 0 for that of the thread's slot.
+    pub(crate) fn set_limit(&self, ticks: u64) {
+        self.threshold_ticks.store(ticks, Ordering::Relaxed);
     }
 
     /// Under which it is measured; 0 when it has no number yet.
@@ -136,20 +149,20 @@ impl Site {
         given.map_or_else(|known| known, |_| number)
     }
 
-    /// The threshold in nanoseconds when `ticks` reach it.
-    pub(super) fn reached(&self, ticks: u64) -> Option<u64> {
-        let threshold = match self.threshold_ns {
-            0 => switch::threshold_ns(),
-            own => {
-                let limit = clock::ticks(own);
-                self.threshold_ticks.store(limit, Ordering::Relaxed);
-                if ticks < limit {
-                    return None;
-                }
-                own
-            }
-        };
-        (threshold > 0).then_some(threshold)
+    /// The threshold in ticks when `ticks` reach it.
+    pub(super) fn reached(&self, ticks: u64, base: u64) -> Option<u64> {
+        if self.threshold_ticks.load(Ordering::Relaxed) == UNRESOLVED {
+            // Rules are looked up by name, elsewhere. Until that is done, what any rule might want
+            // is reported, and dropped by those who know.
+            let first = match self.threshold_ns {
+                0 if switch::floor_ticks() < base => switch::floor_ticks(),
+                0 => 0,
+                own => clock::ticks(own).min(switch::floor_ticks_of_rules()),
+            };
+            self.set_limit(first);
+        }
+        let limit = self.limit(base);
+        (ticks >= limit).then_some(limit)
     }
 }
 
@@ -255,13 +268,14 @@ mod tests {
     fn a_threshold_of_its_own_is_exact_from_the_first_poll_on() {
         let _alone = switch::alone();
         clock::start();
-        switch::on(10_000_000);
+        switch::on(10_000_000, u64::MAX);
+        let base = clock::ticks(10_000_000);
         let site = Site::new("f", "f.rs", 1).threshold(Duration::from_millis(200));
         let (short, long) = (clock::ticks(199_000_000), clock::ticks(201_000_000));
-        assert!(site.limit(5) <= short, "the first poll must ask");
-        assert_eq!(site.reached(short), None);
-        assert!(site.limit(5) > short, "the later ones need not");
-        assert_eq!(site.reached(long), Some(200_000_000));
+        assert!(site.limit(base) <= short, "the first poll must ask");
+        assert_eq!(site.reached(short, base), None);
+        assert!(site.limit(base) > short, "the later ones need not");
+        assert_eq!(site.reached(long, base), Some(clock::ticks(200_000_000)));
         switch::off();
     }
 }

@@ -1,15 +1,14 @@
 //! One slot a thread: what the thread polls, for others to read, and the stack of what is open.
 
 use std::cell::Cell;
-use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::measure::table::Table;
-use crate::polling::record;
-use crate::polling::site::Site;
+use crate::polling::site::{Site, SiteCell};
 use crate::polling::spans::{Frame, Held, SPANS_DEPTH_MAX};
-use crate::polling::thread::Thread;
+use crate::polling::thread::Owner;
+use crate::polling::{attention, record, switch};
 use crate::stack;
 
 /// Threads that can be watched at one time. Those beyond are timed like any other, but nobody looks
@@ -27,12 +26,11 @@ thread_local! {
     static LEASE: OnceLock<Lease> = const { OnceLock::new() };
 }
 
-/// Written by its thread alone. Others may read `site`, `span` and `start`, in that order after
-/// `start`, and believe them if `start` is still the same afterwards.
+/// Written by its thread alone; `start` is 0 while it does. Others read by [`Slot::snapshot`].
 #[repr(align(128))]
 pub(crate) struct Slot {
-    /// The innermost instrumented poll; null when there is none.
-    site: AtomicPtr<Site>,
+    /// The innermost instrumented poll; none when there is none.
+    site: SiteCell,
     /// Id of the innermost span of `tracing`; it is the innermost poll if `site` says so.
     pub(super) span: AtomicU64,
     /// Ticks; 0 when there is none.
@@ -45,32 +43,53 @@ pub(crate) struct Slot {
     pub(super) beyond: AtomicU32,
     pub(super) exited: AtomicU64,
     pub(super) exited_own: AtomicU64,
-    /// Whether `held` has something: a load in place of a lock.
-    pub(super) holds: AtomicBool,
+    /// The threshold in ticks of sites that have none of their own.
+    limit: AtomicU64,
+    /// What the thread is to see to at its next event: [`HELD`], [`WAKE`]. One load in place of a
+    /// lock.
+    pub(super) attend: AtomicU8,
     pub(super) held: Mutex<Option<Held>>,
     taken: AtomicBool,
-    thread: OnceThread,
+    /// Changes with each thread that takes the slot.
+    generation: AtomicU32,
+    owner: SharedOwner,
     /// Made when the slot is first taken.
     table: OnceLock<&'static Table>,
     pub(super) frames: [Frame; SPANS_DEPTH_MAX],
 }
 
+/// `held` has something.
+pub(super) const HELD: u8 = 1;
+/// The watchdog sleeps until a poll begins.
+const WAKE: u8 = 2;
+
 /// Filled when a thread takes the slot. A lock, because slots are used again; `try_lock` on the
 /// polling path, where only a reader of the same instant can be in the way.
-type OnceThread = Mutex<Option<Thread>>;
+type SharedOwner = Mutex<Option<Arc<Owner>>>;
 
 /// The innermost instrumented poll of a thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Innermost {
-    pub(super) site: *mut Site,
+    pub(super) site: Option<&'static Site>,
     pub(super) start: u64,
     pub(super) nested: u64,
+}
+
+/// What another thread sees of the innermost poll. Times are in ticks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) site: &'static Site,
+    /// Id of the innermost span of `tracing`, which is the poll if `site` says so.
+    pub(crate) span: u64,
+    /// No two polls of a thread begin at the same tick: with the slot, the identity of the poll.
+    pub(crate) start: u64,
+    pub(crate) nested: u64,
 }
 
 impl Slot {
     const fn new() -> Self {
         Self {
-            site: AtomicPtr::new(ptr::null_mut()),
+            site: SiteCell::none(),
             span: AtomicU64::new(0),
             start: AtomicU64::new(0),
             nested: AtomicU64::new(0),
@@ -79,10 +98,12 @@ impl Slot {
             beyond: AtomicU32::new(0),
             exited: AtomicU64::new(0),
             exited_own: AtomicU64::new(0),
-            holds: AtomicBool::new(false),
+            limit: AtomicU64::new(u64::MAX),
+            attend: AtomicU8::new(0),
             held: Mutex::new(None),
             taken: AtomicBool::new(false),
-            thread: Mutex::new(None),
+            generation: AtomicU32::new(0),
+            owner: Mutex::new(None),
             table: OnceLock::new(),
             frames: [const { Frame::new() }; SPANS_DEPTH_MAX],
         }
@@ -91,15 +112,23 @@ impl Slot {
     #[inline(always)]
     pub(super) fn innermost(&self) -> Innermost {
         Innermost {
-            site: self.site.load(Ordering::Relaxed),
+            site: self.site.load(),
             start: self.start.load(Ordering::Relaxed),
             nested: self.nested.load(Ordering::Relaxed),
         }
     }
 
+    /// Tells readers that what they see is about to change.
+    #[inline(always)]
+    pub(super) fn begin_change(&self) {
+        self.start.store(0, Ordering::Relaxed);
+        fence(Ordering::Release);
+    }
+
     #[inline(always)]
     pub(super) fn set_innermost(&self, innermost: Innermost) {
-        self.site.store(innermost.site, Ordering::Relaxed);
+        self.begin_change();
+        self.site.store(innermost.site);
         self.nested.store(innermost.nested, Ordering::Relaxed);
         self.start.store(innermost.start, Ordering::Release);
     }
@@ -122,23 +151,104 @@ impl Slot {
         self.nested.store(nested, Ordering::Relaxed);
     }
 
-    pub(super) fn thread(&self) -> Option<Thread> {
-        self.thread.try_lock().ok().and_then(|thread| *thread)
+    /// The innermost poll as a whole. None when there is none, or when it changes at this instant.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        let start = self.start.load(Ordering::Acquire);
+        if start == 0 {
+            return None;
+        }
+        let nested = self.nested.load(Ordering::Relaxed);
+        let site = self.site.load();
+        let span = self.span.load(Ordering::Relaxed);
+        // A whole poll nested in between would have left its time in `nested`.
+        fence(Ordering::Acquire);
+        let unchanged = self.nested.load(Ordering::Relaxed) == nested
+            && self.start.load(Ordering::Relaxed) == start;
+        if unchanged { Some(Snapshot { site: site?, span, start, nested }) } else { None }
+    }
+
+    /// The innermost poll that `is_poll` lets pass, where any but the innermost of all has to have
+    /// the time of those further in. None when it changes at this instant.
+    pub(crate) fn innermost_where(
+        &self,
+        innermost: Snapshot,
+        is_poll: impl Fn(&Snapshot) -> bool,
+    ) -> Option<Snapshot> {
+        let mut found = Some(innermost);
+        let mut depth = self.depth.load(Ordering::Relaxed) as usize;
+        while let Some(snapshot) = found.filter(|snapshot| !is_poll(snapshot)) {
+            // Only spans may be none, and each has a frame that knows what is around it.
+            depth = depth.checked_sub(1)?;
+            found = self.frames.get(depth)?.around(snapshot.start);
+        }
+        let is_same = self.start.load(Ordering::Acquire) == innermost.start;
+        found.filter(|_| is_same)
+    }
+
+    /// Which poll is the innermost, 0 for none.
+    pub(crate) fn innermost_start(&self) -> u64 {
+        self.start.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Identifies the slot in the records of its polls.
+    pub(crate) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// For other threads: the thread that has this slot.
+    pub(crate) fn owner(&self) -> Option<Arc<Owner>> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn own(&self) -> Option<Arc<Owner>> {
+        self.owner.try_lock().ok().and_then(|owner| owner.clone())
+    }
+
+    /// The threshold of sites without one of their own.
+    #[inline(always)]
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_limit(&self, ticks: u64) {
+        self.limit.store(ticks, Ordering::Relaxed);
+    }
+
+    /// Has the thread call [`attention::wake`] when its next poll begins or ends.
+    pub(crate) fn ask_to_wake(&self) {
+        self.attend.fetch_or(WAKE, Ordering::SeqCst);
+    }
+
+    /// Whether the thread was asked to wake the watchdog, and has not yet done so.
+    pub(super) fn stop_waking(&self) {
+        if self.attend.load(Ordering::Relaxed) & WAKE != 0 {
+            self.attend.fetch_and(!WAKE, Ordering::Relaxed);
+            attention::wake();
+        }
     }
 
     fn occupy(&self) {
+        self.limit.store(switch::floor_ticks(), Ordering::Relaxed);
+        let owner = Some(Arc::new(Owner::current()));
+        *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = owner;
         self.table.get_or_init(Table::lease);
-        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(Thread::current());
+        self.generation.fetch_add(1, Ordering::Release);
+        attention::wake();
     }
 
     fn clear(&self) {
         self.settle_by_other();
-        self.set_innermost(Innermost { site: ptr::null_mut(), start: 0, nested: 0 });
+        self.set_innermost(Innermost { site: None, start: 0, nested: 0 });
         self.span.store(0, Ordering::Relaxed);
         self.depth.store(0, Ordering::Relaxed);
         self.floor.store(0, Ordering::Relaxed);
         self.beyond.store(0, Ordering::Relaxed);
         self.exited.store(0, Ordering::Relaxed);
+        *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -184,7 +294,7 @@ impl Lease {
             !slot.taken.load(Ordering::Relaxed) && !slot.taken.swap(true, Ordering::Acquire)
         });
         let lease = if let Some((slot, used)) = free {
-            USED.fetch_max(used, Ordering::Relaxed);
+            USED.fetch_max(used, Ordering::Release);
             Self { slot, is_spare: false, _stack: stack::register() }
         } else {
             let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -208,10 +318,22 @@ impl Drop for Lease {
     }
 }
 
+/// The slots that others look at.
+pub(crate) fn used() -> &'static [Slot] {
+    let used = USED.load(Ordering::Acquire) as usize;
+    &SLOTS[..used.min(SLOTS_MAX)]
+}
+
+/// The thread that has a slot, if it is that one.
+pub(crate) fn owner_of(slot: usize, thread: u32) -> Option<Arc<Owner>> {
+    let first = std::ptr::from_ref(&SLOTS).addr();
+    let owner = used().get(slot.checked_sub(first)? / size_of::<Slot>())?.owner();
+    owner.filter(|owner| owner.thread.id == thread)
+}
+
 /// Sends off records that wait in slots for a second event which did not come within `age` ticks.
 pub(crate) fn settle_older_than(age: u64) {
-    let used = USED.load(Ordering::Relaxed) as usize;
-    for slot in &SLOTS[..used.min(SLOTS_MAX)] {
+    for slot in used() {
         if let Some(record) = slot.take_held_older_than(age) {
             record::push(record);
         }
@@ -221,8 +343,8 @@ pub(crate) fn settle_older_than(age: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Barrier};
-    use std::thread;
+    use std::sync::Barrier;
+    use std::{ptr, thread};
 
     #[test]
     fn slots_are_used_again_and_threads_beyond_the_bound_get_one_too() {

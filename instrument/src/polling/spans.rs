@@ -7,11 +7,11 @@
 //! next event, and a frame that proves to be no poll gives its time back to the poll around it.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::polling::record::{self, Parent, Place, Record, Timing};
-use crate::polling::site::Site;
-use crate::polling::slot::{self, Innermost, Slot};
+use crate::polling::site::{Site, SiteCell};
+use crate::polling::slot::{self, HELD, Innermost, Slot, Snapshot};
 use crate::polling::{clock, runtime, switch};
 
 /// Spans open at one time on one thread. Deeper ones are part of the deepest that fits.
@@ -24,7 +24,7 @@ static SPAN: Site = Site::new("tracing span", "", 0);
 pub(crate) struct Frame {
     id: AtomicU64,
     start: AtomicU64,
-    outer_site: AtomicPtr<Site>,
+    outer_site: SiteCell,
     outer_span: AtomicU64,
     outer_start: AtomicU64,
     outer_nested: AtomicU64,
@@ -43,7 +43,7 @@ impl Frame {
         Self {
             id: AtomicU64::new(0),
             start: AtomicU64::new(0),
-            outer_site: AtomicPtr::new(ptr::null_mut()),
+            outer_site: SiteCell::none(),
             outer_span: AtomicU64::new(0),
             outer_start: AtomicU64::new(0),
             outer_nested: AtomicU64::new(0),
@@ -53,15 +53,31 @@ impl Frame {
     fn set(&self, id: u64, start: u64, outer: Innermost, outer_span: u64) {
         self.id.store(id, Ordering::Relaxed);
         self.start.store(start, Ordering::Relaxed);
-        self.outer_site.store(outer.site, Ordering::Relaxed);
+        self.outer_site.store(outer.site);
         self.outer_span.store(outer_span, Ordering::Relaxed);
         self.outer_start.store(outer.start, Ordering::Relaxed);
         self.outer_nested.store(outer.nested, Ordering::Relaxed);
     }
 
+    /// For other threads: what is around the span that began at `start`.
+    pub(super) fn around(&self, start: u64) -> Option<Snapshot> {
+        if self.start.load(Ordering::Relaxed) != start {
+            return None;
+        }
+        let outer = self.outer();
+        let span = self.outer_span.load(Ordering::Relaxed);
+        let site = outer.site?;
+        (outer.start != 0).then_some(Snapshot {
+            site,
+            span,
+            start: outer.start,
+            nested: outer.nested,
+        })
+    }
+
     fn outer(&self) -> Innermost {
         Innermost {
-            site: self.outer_site.load(Ordering::Relaxed),
+            site: self.outer_site.load(),
             start: self.outer_start.load(Ordering::Relaxed),
             nested: self.outer_nested.load(Ordering::Relaxed),
         }
@@ -74,6 +90,11 @@ pub(crate) struct SlowFrame {
     span: u64,
     timing: Timing,
     in_wrapper: bool,
+}
+
+/// Whether a slot's innermost poll is that of a span.
+pub(crate) fn is_span(site: &'static Site) -> bool {
+    ptr::eq(site, &raw const SPAN)
 }
 
 /// A span was entered on this thread.
@@ -94,9 +115,9 @@ pub(crate) fn enter(id: u64) {
     slot.depth.store(depth + 1, Ordering::Relaxed);
     let start = clock::now();
     frame.set(id, start, outer, slot.span.load(Ordering::Relaxed));
+    slot.begin_change();
     slot.span.store(id, Ordering::Relaxed);
-    let site = ptr::from_ref(&SPAN).cast_mut();
-    slot.set_innermost(Innermost { site, start, nested: 0 });
+    slot.set_innermost(Innermost { site: Some(&SPAN), start, nested: 0 });
 }
 
 /// A span was left on this thread. It need not be the innermost one, nor have been entered here.
@@ -120,13 +141,13 @@ pub(crate) fn exit(id: u64) -> Option<SlowFrame> {
     let duration = end.saturating_sub(frame.start.load(Ordering::Relaxed));
     let own = duration.saturating_sub(nested);
     let outer = frame.outer();
+    slot.begin_change();
     slot.span.store(frame.outer_span.load(Ordering::Relaxed), Ordering::Relaxed);
     slot.set_innermost(Innermost { nested: outer.nested.wrapping_add(duration), ..outer });
     slot.depth.store(index, Ordering::Relaxed);
     slot.exited.store(id, Ordering::Relaxed);
     slot.exited_own.store(own, Ordering::Relaxed);
-    let threshold = switch::threshold_ticks();
-    if threshold == 0 || own < threshold {
+    if own < slot.limit() || !switch::is_on() {
         return None;
     }
     // The lowest frame above the floor knows what was open below it: nothing, or a wrapped poll.
@@ -145,7 +166,7 @@ pub(crate) fn close(id: u64) {
     }
     slot.exited.store(0, Ordering::Relaxed);
     slot.give_back(slot.exited_own.load(Ordering::Relaxed));
-    if slot.holds.load(Ordering::Relaxed) {
+    if slot.attend.load(Ordering::Relaxed) & HELD != 0 {
         let _ = slot.take_held();
     }
 }
@@ -155,7 +176,7 @@ impl SlowFrame {
     #[cold]
     #[inline(never)]
     pub(crate) fn hold(self, span: &'static tracing::Metadata<'static>, parent: Option<Parent>) {
-        let threshold_ns = switch::threshold_ns();
+        let threshold_ns = clock::nanoseconds(self.slot.limit());
         let place = Place::Span(span);
         let gathered = Record::gather(self.slot, place, self.timing, threshold_ns, parent);
         let Some(record) = gathered else { return };
@@ -164,7 +185,7 @@ impl SlowFrame {
         // A reader holds the lock for an instant at most; waiting for it is not an option here.
         if let Ok(mut place) = self.slot.held.try_lock() {
             *place = Some(held);
-            self.slot.holds.store(true, Ordering::Release);
+            self.slot.attend.fetch_or(HELD, Ordering::Release);
         } else {
             record::count_dropped(1);
         }
@@ -172,10 +193,11 @@ impl SlowFrame {
 }
 
 impl Slot {
-    /// Ends the wait of a held record, because the thread goes on to `next`: a span, or 0.
+    /// Sees to what there is for the thread to do at an event. Ends the wait of a held record,
+    /// because the thread goes on to `next`: a span, or 0.
     #[inline(always)]
     pub(super) fn settle_before(&self, next: u64) {
-        if self.holds.load(Ordering::Relaxed) {
+        if self.attend.load(Ordering::Relaxed) != 0 {
             self.settle(next);
         }
     }
@@ -183,6 +205,7 @@ impl Slot {
     #[cold]
     #[inline(never)]
     fn settle(&self, next: u64) {
+        self.stop_waking();
         if let Some(held) = self.take_held()
             // To enter the same span again proves a poll, wherever that may have been.
             && (held.in_poll || held.span == next)
@@ -197,13 +220,13 @@ impl Slot {
 
     fn take_held(&self) -> Option<Held> {
         let mut place = self.held.try_lock().ok()?;
-        self.holds.store(false, Ordering::Relaxed);
+        self.attend.fetch_and(!HELD, Ordering::Relaxed);
         place.take()
     }
 
     /// For other threads.
     pub(super) fn take_held_older_than(&self, age: u64) -> Option<Record> {
-        if !self.holds.load(Ordering::Acquire) {
+        if self.attend.load(Ordering::Acquire) & HELD == 0 {
             return None;
         }
         let mut place = self.held.try_lock().ok()?;
@@ -212,7 +235,7 @@ impl Slot {
         if clock::now().saturating_sub(end) < age {
             return None;
         }
-        self.holds.store(false, Ordering::Relaxed);
+        self.attend.fetch_and(!HELD, Ordering::Relaxed);
         place.take().filter(|held| held.in_poll).map(|held| held.record)
     }
 
@@ -242,6 +265,7 @@ impl Slot {
         self.depth.store(depth, Ordering::Relaxed);
         self.beyond.store(0, Ordering::Relaxed);
         if let Some(lowest) = frames.first() {
+            self.begin_change();
             self.span.store(lowest.outer_span.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         frames

@@ -1,5 +1,9 @@
 //! Identity of the OS thread that runs.
 
+use tokio::runtime::{Handle, Id, RuntimeFlavor};
+
+use crate::polling::usage::Accounts;
+
 /// Longest name kept, in bytes.
 const NAME_BYTES_MAX: usize = 31;
 
@@ -10,6 +14,55 @@ pub(crate) struct Thread {
     pub(crate) id: u32,
     length: u8,
     name: [u8; NAME_BYTES_MAX],
+}
+
+/// What is known of a thread that polls. Found when it polls for the first time.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    pub(crate) thread: Thread,
+    /// None where the OS has none, or when too many are open.
+    pub(crate) accounts: Option<Accounts>,
+    pub(crate) runtime: Option<Runtime>,
+}
+
+/// The runtime that a thread polled for first.
+#[derive(Debug)]
+pub(crate) struct Runtime {
+    pub(crate) id: Id,
+    pub(crate) name: Option<Box<str>>,
+    /// Of a runtime with several workers, whose threads end with it. A thread may have runtimes of
+    /// one thread by turns: a handle would keep the first alive.
+    pub(crate) workers: Option<Handle>,
+    /// Its only thread is this one.
+    pub(crate) is_single: bool,
+}
+
+impl Owner {
+    pub(super) fn current() -> Self {
+        Self {
+            thread: Thread::current(),
+            accounts: Accounts::open(),
+            runtime: Handle::try_current().ok().map(Runtime::of),
+        }
+    }
+}
+
+impl Owner {
+    pub(crate) fn runtime_name(&self) -> Option<&str> {
+        self.runtime.as_ref()?.name.as_deref()
+    }
+}
+
+impl Runtime {
+    fn of(handle: Handle) -> Self {
+        let id = handle.id();
+        let name = handle.name().map(Box::from);
+        // A thread for blocking closures has a handle, and no index.
+        let is_worker = tokio::runtime::worker_index().is_some();
+        let has_many = handle.runtime_flavor() == RuntimeFlavor::MultiThread;
+        let workers = (is_worker && has_many).then_some(handle);
+        Self { id, name, workers, is_single: is_worker && !has_many }
+    }
 }
 
 impl Thread {
@@ -27,7 +80,7 @@ impl Thread {
     }
 
     /// Whether the thread does the exporter's work: polls there are never of the service.
-    pub(super) fn exports(&self) -> bool {
+    pub(crate) fn exports(&self) -> bool {
         self.name().starts_with("holdup-") || self.name() == "reqwest-internal-sync-runtime"
     }
 }

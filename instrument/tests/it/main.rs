@@ -13,4 +13,5 @@ mod opentelemetry;
 mod receiver;
 mod runtimes;
 mod session;
+mod stalls;
 mod wrapper;

@@ -110,8 +110,17 @@ impl Receiver {
         points.map(|point| (text(&map(&point.attributes), "holdup.runtime"), point)).collect()
     }
 
-    /// Everything that was accepted.
+    /// Everything that was accepted of polls that ended.
     pub(crate) fn polls(&self) -> Vec<Poll> {
+        self.spans().into_iter().filter(|poll| !poll.is_stall()).collect()
+    }
+
+    /// What was accepted of polls that had not ended, first to last.
+    pub(crate) fn stalls(&self) -> Vec<Poll> {
+        self.spans().into_iter().filter(Poll::is_stall).collect()
+    }
+
+    fn spans(&self) -> Vec<Poll> {
         let requests = self.received.traces.lock().unwrap().clone();
         let groups = requests.into_iter().flat_map(|request| request.resource_spans);
         groups
@@ -212,6 +221,18 @@ impl Poll {
     pub(crate) fn integer(&self, key: &str) -> Option<u64> {
         match self.attributes.get(key)? {
             Value::IntValue(value) => Some(u64::try_from(*value).unwrap()),
+            other => panic!("{key} is {other:?}"),
+        }
+    }
+
+    pub(crate) fn is_stall(&self) -> bool {
+        self.flag("holdup.stall")
+    }
+
+    pub(crate) fn flag(&self, key: &str) -> bool {
+        match self.attributes.get(key) {
+            None => false,
+            Some(Value::BoolValue(value)) => *value,
             other => panic!("{key} is {other:?}"),
         }
     }

@@ -31,6 +31,7 @@ impl Session {
             .service_name("it")
             .endpoint(&receiver.url)
             .threshold(Duration::from_millis(10))
+            .reports_per_minute(1_000_000)
             .flush_timeout(Duration::from_secs(20));
         let guard = configure(builder).install().unwrap();
         Self { receiver, guard: Some(guard), _alone: alone }

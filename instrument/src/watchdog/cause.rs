@@ -1,0 +1,150 @@
+//! Why a poll took long: decided from where its time went and what its thread waited for.
+
+use crate::contract;
+
+/// The causes of the wire contract, in the order of [`contract::CAUSES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Unknown,
+    Cpu,
+    Sleep,
+    Lock,
+    Disk,
+    Net,
+    PageFault,
+    Runqueue,
+}
+
+impl Cause {
+    pub(crate) fn name(self) -> &'static str {
+        contract::CAUSES[self as usize]
+    }
+}
+
+/// What a thread was found to do at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// On a CPU, or ready for one.
+    Running,
+    /// In the kernel for this, off the CPU.
+    Waiting(Cause),
+    /// Stopped by a signal or a debugger.
+    Stopped,
+}
+
+/// Kinds of [`Cause`].
+const CAUSES: usize = contract::CAUSES.len();
+/// CPU time of one minor page fault at least, 4 KiB of zeroes and the way into the kernel and back.
+const FAULT_NS: u64 = 700;
+
+/// How a poll spent its time, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Split {
+    pub(crate) cpu: u64,
+    pub(crate) runqueue: u64,
+    pub(crate) off: u64,
+    /// Page faults that were served without the disk.
+    pub(crate) faults: u64,
+}
+
+/// Samples of one poll by what was found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Samples {
+    waiting: [u32; CAUSES],
+    running: u32,
+}
+
+impl Samples {
+    pub(crate) fn add(&mut self, doing: Doing) {
+        match doing {
+            Doing::Running => self.running += 1,
+            Doing::Waiting(cause) => self.waiting[cause as usize] += 1,
+            Doing::Stopped => {}
+        }
+    }
+
+    fn waiting(&self) -> u32 {
+        self.waiting.iter().sum()
+    }
+
+    /// Share of the samples in which it was ready, with 16 bits after the point.
+    pub(crate) fn share_ready(&self) -> u32 {
+        let all = u64::from(self.running) + u64::from(self.waiting());
+        u32::try_from((u64::from(self.running) << 16) / all.max(1)).unwrap_or(0)
+    }
+
+    /// What it waited for most often.
+    fn majority(&self) -> Cause {
+        const ALL: [Cause; 6] =
+            [Cause::Sleep, Cause::Lock, Cause::Disk, Cause::Net, Cause::PageFault, Cause::Unknown];
+        let most = ALL.into_iter().max_by_key(|cause| {
+            // Of two that are equally frequent the one with a name.
+            (self.waiting[*cause as usize], *cause != Cause::Unknown)
+        });
+        most.filter(|cause| self.waiting[*cause as usize] > 0).unwrap_or(Cause::Unknown)
+    }
+}
+
+/// Where most of the time went. Without accounts the samples alone decide.
+pub(crate) fn decide(split: Option<Split>, samples: &Samples) -> Cause {
+    let Some(split) = split else {
+        return if samples.running > samples.waiting() { Cause::Cpu } else { samples.majority() };
+    };
+    if split.off >= split.cpu && split.off >= split.runqueue {
+        // Never seen off the CPU: in bits too short for the eye.
+        return if split.off == 0 { Cause::Unknown } else { samples.majority() };
+    }
+    if split.runqueue > split.cpu {
+        return Cause::Runqueue;
+    }
+    if split.faults.saturating_mul(FAULT_NS) * 2 >= split.cpu {
+        return Cause::PageFault;
+    }
+    Cause::Cpu
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(cpu: u64, runqueue: u64, off: u64) -> Split {
+        Split { cpu, runqueue, off, faults: 0 }
+    }
+
+    fn samples(found: &[Doing]) -> Samples {
+        let mut samples = Samples::default();
+        found.iter().for_each(|doing| samples.add(*doing));
+        samples
+    }
+
+    #[test]
+    fn names_are_those_of_the_contract() {
+        assert_eq!(Cause::Unknown.name(), "unknown");
+        assert_eq!(Cause::PageFault.name(), "page_fault");
+        assert_eq!(Cause::Runqueue.name(), "runqueue");
+    }
+
+    #[test]
+    fn the_largest_share_of_the_time_decides() {
+        let slept = samples(&[Doing::Running, Doing::Waiting(Cause::Sleep)]);
+        assert_eq!(decide(Some(split(100, 0, 200)), &slept), Cause::Sleep);
+        assert_eq!(decide(Some(split(200, 0, 100)), &slept), Cause::Cpu);
+        assert_eq!(decide(Some(split(60, 158, 0)), &slept), Cause::Runqueue);
+        assert_eq!(decide(Some(split(0, 0, 200)), &samples(&[])), Cause::Unknown);
+        let faults = Split { faults: 10_000, ..split(10_000_000, 0, 0) };
+        assert_eq!(decide(Some(faults), &slept), Cause::PageFault);
+    }
+
+    #[test]
+    fn the_most_frequent_wait_names_the_time_off_the_cpu() {
+        let found = samples(&[
+            Doing::Waiting(Cause::Unknown),
+            Doing::Waiting(Cause::Disk),
+            Doing::Stopped,
+            Doing::Stopped,
+        ]);
+        assert_eq!(decide(Some(split(0, 0, 1)), &found), Cause::Disk);
+        assert_eq!(decide(None, &found), Cause::Disk);
+        assert_eq!(decide(None, &samples(&[Doing::Running])), Cause::Cpu);
+    }
+}

@@ -1,0 +1,115 @@
+//! The thread that notices polls which have not returned.
+//!
+//! It looks at the slots of all threads once a tick. What it learns of a poll that takes long it
+//! keeps in the [`ledger`], for the exporter; a poll that passes its threshold it has reported while
+//! the poll lasts. Nothing of this runs on a runtime that is watched, so that one which never comes
+//! back is reported as well.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::install::InstallError;
+use crate::polling::{attention, clock, slot};
+use crate::thresholds;
+use crate::watchdog::lateness::Lateness;
+use crate::watchdog::scan::{Activity, Scanner};
+
+mod cause;
+mod ffi;
+mod lateness;
+pub(crate) mod ledger;
+#[cfg_attr(target_os = "linux", path = "probe/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "probe/other.rs")]
+mod probe;
+mod scan;
+mod seen;
+pub(crate) mod spans;
+mod throttle;
+mod victims;
+
+pub(crate) use cause::Cause;
+pub(crate) use seen::Findings;
+
+/// Bounds of a tick: each wake-up costs tens of microseconds of CPU.
+const TICK_MIN: Duration = Duration::from_millis(5);
+const TICK_MAX: Duration = Duration::from_secs(1);
+/// Ticks without a poll in sight after which it sleeps.
+const IDLE_TICKS: u32 = 4;
+/// How long it sleeps at most. The thread that polls next wakes it; this is for the rare case in
+/// which both look away at the same instant.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// The running thread. Ends with the drop.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts the thread.
+pub(crate) fn start() -> Result<Watchdog, InstallError> {
+    ledger::open();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let thread = thread::Builder::new()
+        .name("holdup-watchdog".to_owned())
+        .spawn(move || run(&stopped))
+        .map_err(|source| InstallError::Thread { source })?;
+    Ok(Watchdog { stop, thread: Some(thread) })
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(stop: &AtomicBool) {
+    ffi::ask_for_short_slices();
+    attention::set_sleeper(Some(thread::current()));
+    let mut scanner = Scanner::new();
+    let mut lateness = Lateness::new();
+    let mut idle = 0;
+    while !stop.load(Ordering::Acquire) {
+        let tick = tick(thresholds::lowest_ns());
+        let activity = scanner.scan(tick);
+        idle = if activity == Activity::Polls { 0 } else { idle + 1 };
+        lateness.begin();
+        let most = match activity {
+            _ if idle < IDLE_TICKS => tick,
+            // Polls that have lasted long need no quick eye: their next report is far away.
+            Activity::Old => tick.max(scanner.pause()).min(SLEEP_MAX),
+            Activity::Polls | Activity::None => SLEEP_MAX,
+        };
+        if idle < IDLE_TICKS {
+            thread::park_timeout(most);
+        } else {
+            sleep(most);
+        }
+        if let Some(gap) = lateness.end(most, tick) {
+            ledger::lock().add_gap(gap);
+        }
+    }
+    attention::set_sleeper(None);
+    ledger::close(clock::now());
+}
+
+/// Sleeps until a thread polls, or for no longer than `most`.
+fn sleep(most: Duration) {
+    attention::fall_asleep();
+    for slot in slot::used() {
+        slot.ask_to_wake();
+    }
+    attention::sleep(most);
+}
+
+/// Half of the lowest threshold.
+fn tick(lowest_ns: u64) -> Duration {
+    Duration::from_nanos(lowest_ns / 2).clamp(TICK_MIN, TICK_MAX)
+}

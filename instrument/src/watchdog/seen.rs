@@ -1,0 +1,295 @@
+//! What the watchdog saw of one poll, and what follows from it.
+
+use std::time::SystemTime;
+
+use opentelemetry::trace::{SpanId, TraceId};
+
+use crate::polling::clock;
+use crate::polling::slot::Snapshot;
+use crate::polling::usage::Usage;
+use crate::stack::RawStack;
+use crate::watchdog::cause::{self, Cause, Doing, Samples, Split};
+
+/// Stacks that are kept of one poll: their common ancestor is what lasted.
+pub(super) const STACKS_MAX: usize = 6;
+
+/// Ids of a poll span that was reported before its poll returned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ids {
+    pub(crate) trace: TraceId,
+    pub(crate) span: SpanId,
+    /// By the wall clock, as it was first told.
+    pub(crate) start: SystemTime,
+}
+
+/// One poll, as it looked from tick to tick. Durations in nanoseconds, instants in ticks.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(super) start: u64,
+    /// When it was looked at last while it was the innermost poll of its thread.
+    at: u64,
+    nested: u64,
+    usage: Option<Usage>,
+    /// Own time between the looks, and what of it the thread was charged with.
+    watched: u64,
+    charged: Usage,
+    /// Own time since the accounts last moved, while the thread was ready: it waits for a CPU, and
+    /// is charged with that when it has got one.
+    pending: u64,
+    samples: Samples,
+    faults: Option<(u64, u64)>,
+    throttled: Option<u64>,
+    pub(super) stacks: Vec<RawStack>,
+    pub(super) ids: Option<Ids>,
+    /// The next report is due at so many times the threshold.
+    pub(super) multiple: u64,
+    pub(super) queue: Option<u64>,
+    pub(super) victims: Option<u64>,
+    pub(super) stalled: bool,
+    /// When another poll was found in its place; 0 as long as it is the innermost.
+    pub(super) left: u64,
+}
+
+/// How a poll ended, or where it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) at: u64,
+    /// Time of all instrumented polls nested in it, in ticks.
+    pub(crate) nested: u64,
+    pub(crate) usage: Option<Usage>,
+}
+
+/// What is known of a poll beside its duration. Times in nanoseconds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) cause: Option<Cause>,
+    pub(crate) cpu: Option<u64>,
+    pub(crate) runqueue: Option<u64>,
+    pub(crate) throttled: u64,
+    pub(crate) victims: Option<u64>,
+    pub(crate) stalled: bool,
+    pub(crate) stacks: Vec<RawStack>,
+    pub(crate) ids: Option<Ids>,
+}
+
+impl Findings {
+    /// Time for which the code is not to blame: its thread was ready, and had no CPU.
+    pub(crate) fn descheduled(&self) -> u64 {
+        self.runqueue.unwrap_or(0).saturating_add(self.throttled)
+    }
+}
+
+impl Seen {
+    /// A poll that is seen for the first time.
+    pub(super) fn new(snapshot: &Snapshot, at: u64, usage: Option<Usage>) -> Self {
+        Self {
+            start: snapshot.start,
+            at,
+            nested: snapshot.nested,
+            usage,
+            watched: 0,
+            charged: Usage::default(),
+            pending: 0,
+            samples: Samples::default(),
+            faults: None,
+            throttled: None,
+            stacks: Vec::new(),
+            ids: None,
+            multiple: 1,
+            queue: None,
+            victims: None,
+            stalled: false,
+            left: 0,
+        }
+    }
+
+    /// Charges the time since the last look. `doing` is what the thread was found to do.
+    pub(super) fn look(&mut self, reading: Reading, doing: Option<Doing>) {
+        let (own, charged) = self.since(&reading);
+        self.watched += own;
+        self.charged.cpu += charged.cpu;
+        self.charged.runqueue += charged.runqueue;
+        let moved = charged.cpu > 0 || charged.runqueue > 0;
+        self.pending = match doing {
+            Some(Doing::Running) if !moved => self.pending + own,
+            _ => 0,
+        };
+        if let Some(doing) = doing {
+            self.samples.add(doing);
+        }
+        (self.at, self.nested, self.usage) = (reading.at, reading.nested, reading.usage);
+        self.left = 0;
+    }
+
+    pub(super) fn count_faults(&mut self, faults: Option<u64>) {
+        if let Some(faults) = faults {
+            let first = self.faults.map_or(faults, |(first, _)| first);
+            self.faults = Some((first, faults));
+        }
+    }
+
+    pub(super) fn note_throttled(&mut self, total: Option<u64>) {
+        self.throttled = self.throttled.or(total);
+    }
+
+    /// Own time since the last look, and the thread's charges for it. Other polls nested in that
+    /// time have their share of both.
+    fn since(&self, reading: &Reading) -> (u64, Usage) {
+        let wall = reading.at.saturating_sub(self.at);
+        let nested = reading.nested.saturating_sub(self.nested).min(wall);
+        let own = clock::nanoseconds(wall - nested);
+        let (Some(before), Some(after)) = (self.usage, reading.usage) else {
+            return (own, Usage::default());
+        };
+        let share = |total: u64| {
+            let part = u128::from(total) * u128::from(wall - nested) / u128::from(wall.max(1));
+            u64::try_from(part).unwrap_or(u64::MAX)
+        };
+        let charged = Usage {
+            cpu: share(after.cpu.saturating_sub(before.cpu)),
+            runqueue: share(after.runqueue.saturating_sub(before.runqueue)),
+        };
+        (own, charged)
+    }
+
+    /// What follows, for a poll that has taken `own` so far or altogether. `throttled` is the
+    /// total that the container's quota took by then.
+    pub(crate) fn conclude(
+        &self,
+        reading: Option<Reading>,
+        own: u64,
+        throttled: Option<u64>,
+    ) -> Findings {
+        let mut findings = Findings {
+            victims: self.victims,
+            stalled: self.stalled,
+            stacks: self.stacks.clone(),
+            ids: self.ids,
+            ..Findings::default()
+        };
+        let (mut watched, mut charged, mut pending) = (self.watched, self.charged, self.pending);
+        let is_measured = match reading {
+            Some(end) => {
+                let (own, last) = self.since(&end);
+                watched += own;
+                charged.cpu += last.cpu;
+                charged.runqueue += last.runqueue;
+                pending = 0;
+                self.usage.is_some() && end.usage.is_some()
+            }
+            None => self.usage.is_some() && watched > 0,
+        };
+        if !is_measured {
+            findings.cause = Some(cause::decide(None, &self.samples));
+            return findings;
+        }
+        let runqueue = (charged.runqueue + pending).min(own);
+        // Before it was seen it is taken to have done as it did afterwards, but for waiting for a
+        // CPU: what nobody saw excuses nothing.
+        let unseen = own.saturating_sub(watched);
+        let working = watched.saturating_sub(charged.runqueue).max(1);
+        let before = u128::from(unseen) * u128::from(charged.cpu.min(working));
+        let before = u64::try_from(before / u128::from(working)).unwrap_or(0);
+        let cpu = (charged.cpu + before).min(own - runqueue);
+        let off = own - runqueue - cpu;
+        findings.throttled = self.throttled_of(off, throttled);
+        let (first, last) = self.faults.unwrap_or_default();
+        let split = Split {
+            cpu,
+            runqueue: runqueue + findings.throttled,
+            off: off - findings.throttled,
+            faults: last - first,
+        };
+        findings.cause = Some(cause::decide(Some(split), &self.samples));
+        findings.cpu = Some(cpu);
+        findings.runqueue = Some(runqueue);
+        findings
+    }
+
+    /// A thread that is throttled is ready, and charged with nothing.
+    fn throttled_of(&self, off: u64, total: Option<u64>) -> u64 {
+        let (Some(first), Some(last)) = (self.throttled, total) else { return 0 };
+        let ready = (u128::from(off) * u128::from(self.samples.share_ready())) >> 16;
+        last.saturating_sub(first).min(u64::try_from(ready).unwrap_or(off))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::polling::site::Site;
+
+    static SITE: Site = Site::new("seen", "", 0);
+    const MS: u64 = 1_000_000;
+
+    fn reading(at: u64, cpu: u64, runqueue: u64) -> Reading {
+        let usage = Some(Usage { cpu: cpu * MS, runqueue: runqueue * MS });
+        Reading { at: clock::ticks(at * MS), nested: 0, usage }
+    }
+
+    fn seen(at: u64) -> Seen {
+        clock::start();
+        let snapshot = Snapshot { site: &SITE, span: 0, start: 0, nested: 0 };
+        Seen::new(&snapshot, clock::ticks(at * MS), reading(at, 0, 0).usage)
+    }
+
+    fn about(value: Option<u64>, ms: u64) -> bool {
+        value.is_some_and(|value| value.abs_diff(ms * MS) < MS / 100)
+    }
+
+    #[test]
+    fn a_poll_that_slept_was_charged_with_nothing() {
+        let mut seen = seen(2);
+        seen.look(reading(7, 0, 0), Some(Doing::Waiting(Cause::Sleep)));
+        let findings = seen.conclude(Some(reading(20, 0, 0)), 20 * MS, None);
+        assert_eq!(findings.cause, Some(Cause::Sleep));
+        assert!(about(findings.cpu, 0) && findings.descheduled() == 0, "{findings:?}");
+    }
+
+    #[test]
+    fn what_was_not_seen_is_taken_to_be_like_the_rest() {
+        let mut seen = seen(4);
+        seen.look(reading(9, 5, 0), Some(Doing::Running));
+        let findings = seen.conclude(Some(reading(12, 8, 0)), 12 * MS, None);
+        assert_eq!(findings.cause, Some(Cause::Cpu));
+        assert!(about(findings.cpu, 12), "{findings:?}");
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_a_cpu_is_seen_while_it_waits_and_charged_afterwards() {
+        let mut seen = seen(1);
+        seen.look(reading(6, 0, 0), Some(Doing::Running));
+        seen.look(reading(11, 0, 0), Some(Doing::Running));
+        let meanwhile = seen.conclude(None, 11 * MS, None);
+        assert!(about(meanwhile.runqueue, 10), "{meanwhile:?}");
+        assert_eq!(meanwhile.cause, Some(Cause::Runqueue));
+        let findings = seen.conclude(Some(reading(14, 3, 10)), 14 * MS, None);
+        assert!(about(findings.runqueue, 10), "{findings:?}");
+    }
+
+    #[test]
+    fn polls_nested_in_it_have_their_share() {
+        let mut seen = seen(0);
+        let mut later = reading(20, 20, 0);
+        later.nested = clock::ticks(15 * MS);
+        let findings = seen.conclude(Some(later), 5 * MS, None);
+        assert!(about(findings.cpu, 5), "{findings:?}");
+        seen.look(later, Some(Doing::Running));
+        assert!(about(seen.conclude(None, 5 * MS, None).cpu, 5));
+    }
+
+    #[test]
+    fn a_quota_explains_only_time_in_which_the_thread_was_ready() {
+        let mut ready = seen(0);
+        ready.note_throttled(Some(100 * MS));
+        ready.look(reading(5, 1, 0), Some(Doing::Running));
+        let findings = ready.conclude(Some(reading(20, 4, 0)), 20 * MS, Some(190 * MS));
+        assert_eq!(findings.cause, Some(Cause::Runqueue), "{findings:?}");
+        assert!(about(Some(findings.throttled), 16), "{findings:?}");
+        let mut sleeps = seen(0);
+        sleeps.note_throttled(Some(100 * MS));
+        sleeps.look(reading(5, 1, 0), Some(Doing::Waiting(Cause::Sleep)));
+        let findings = sleeps.conclude(Some(reading(20, 4, 0)), 20 * MS, Some(190 * MS));
+        assert_eq!((findings.cause, findings.throttled), (Some(Cause::Sleep), 0));
+    }
+}
