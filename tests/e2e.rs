@@ -5,6 +5,7 @@
 
 mod demo;
 mod engine;
+mod measuring;
 mod receiving;
 mod rules;
 mod serving;

@@ -15,11 +15,11 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
-const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
+pub(crate) const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 
 /// One collector for all tests that run at a time: each uses a service of its own, and the last to
 /// end stops it.
-fn collector() -> Arc<Collector> {
+pub(crate) fn collector() -> Arc<Collector> {
     static SHARED: Mutex<Weak<Collector>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(running) = shared.upgrade() {
@@ -32,13 +32,16 @@ fn collector() -> Arc<Collector> {
     started
 }
 
-fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     let since = std::time::UNIX_EPOCH.elapsed().expect("it is past 1970");
     u64::try_from(since.as_nanos()).expect("it is before 2554")
 }
 
 /// A request with one poll span of 50 ms for each id.
-fn request(service: &str, ids: impl IntoIterator<Item = u64>) -> ExportTraceServiceRequest {
+pub(crate) fn request(
+    service: &str,
+    ids: impl IntoIterator<Item = u64>,
+) -> ExportTraceServiceRequest {
     let text = |text: &str| Some(AnyValue::from_text(text));
     let start = now_ns() - 1_000_000_000;
     let spans = ids.into_iter().map(|id| Span {
@@ -64,7 +67,7 @@ fn request(service: &str, ids: impl IntoIterator<Item = u64>) -> ExportTraceServ
     }
 }
 
-trait FromText {
+pub(crate) trait FromText {
     fn from_text(text: &str) -> Self;
 }
 
@@ -80,7 +83,7 @@ fn calls(collector: &Collector, service: &str) -> u64 {
     rows.iter().map(|row| row["calls"].as_u64().expect("a count")).sum()
 }
 
-fn send(collector: &Collector, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+pub(crate) fn send(collector: &Collector, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
     post(&format!("{}/v1/traces", collector.http()), headers, body)
 }
 
@@ -368,7 +371,7 @@ fn a_busy_span_of_tracing_opentelemetry_is_a_suspect_and_no_culprit() {
 fn the_api_says_what_is_wrong_with_a_question() {
     let collector = collector();
     for (question, status, expected) in [
-        ("query/tops", 404, "ask episodes, polls, services, suspects, top"),
+        ("query/tops", 404, "ask episodes, polls, runtimes, services, suspects, top"),
         ("query/top?from=x", 400, "unix milliseconds"),
         ("query/top?servce=x", 400, "known are from, to, service"),
         ("nothing", 404, "no such path"),

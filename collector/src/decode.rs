@@ -1,5 +1,7 @@
 //! Turns an OTLP request into rows: poll spans, suspects and stacks. Plain data, no I/O.
 
+mod metrics;
+
 use std::collections::HashMap;
 
 use holdup::contract;
@@ -9,7 +11,10 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
+use crate::measured::Measured;
 use crate::span::{Origin, PollSpan, Stack, Suspect};
+
+pub(crate) use metrics::decode as decode_metrics;
 
 /// Bounds on what one span may carry, and on how wrong its clock may be.
 #[derive(Clone, Debug)]
@@ -52,6 +57,8 @@ pub(crate) struct Decoded {
     pub(crate) suspects: Vec<Suspect>,
     /// The stacks of the poll spans, each once.
     pub(crate) stacks: Vec<Stack>,
+    /// What came as metrics.
+    pub(crate) measured: Measured,
     /// What was not made into rows, and why.
     pub(crate) counts: Counts,
     /// About how much memory the rows take.
@@ -65,7 +72,9 @@ pub(crate) struct Counts {
     pub(crate) spans: u64,
     /// Spans that are not ours and no suspects.
     pub(crate) ignored: u64,
-    /// Poll spans that can't be used.
+    /// Metrics that are not ours.
+    pub(crate) metrics_ignored: u64,
+    /// Poll spans, or points of our metrics, that can't be used.
     pub(crate) rejected: u64,
     /// Why the first of them can't.
     pub(crate) first_rejection: Option<&'static str>,
@@ -80,7 +89,7 @@ pub(crate) struct Counts {
 impl Decoded {
     /// How many rows these are.
     pub(crate) fn rows(&self) -> usize {
-        self.polls.len() + self.suspects.len() + self.stacks.len()
+        self.polls.len() + self.suspects.len() + self.stacks.len() + self.measured.rows()
     }
 
     /// Takes the rows of another request in as well.
@@ -88,14 +97,14 @@ impl Decoded {
         self.polls.extend(other.polls);
         self.suspects.extend(other.suspects);
         self.stacks.extend(other.stacks);
+        self.measured.append(other.measured);
         self.bytes += other.bytes;
     }
 }
 
 /// The rows of a request that arrived at `now_ns`.
 pub(crate) fn decode(request: ExportTraceServiceRequest, limits: &Limits, now_ns: u64) -> Decoded {
-    let mut decoder =
-        Decoder { limits, now_ns, out: Decoded::default(), stacks: HashMap::default() };
+    let mut decoder = Decoder::new(limits, now_ns);
     for of_resource in request.resource_spans {
         let origin = decoder.origin(&of_resource.resource.unwrap_or_default());
         for of_scope in of_resource.scope_spans {
@@ -125,7 +134,11 @@ struct Decoder<'a> {
     stacks: HashMap<u64, Vec<String>>,
 }
 
-impl Decoder<'_> {
+impl<'a> Decoder<'a> {
+    fn new(limits: &'a Limits, now_ns: u64) -> Self {
+        Self { limits, now_ns, out: Decoded::default(), stacks: HashMap::default() }
+    }
+
     fn origin(&mut self, resource: &Resource) -> Origin {
         let mut origin = Origin::default();
         let (mut host, mut pid, mut old_environment) = (String::new(), 0, String::new());

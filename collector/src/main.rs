@@ -10,6 +10,7 @@ mod config;
 mod decode;
 mod engine;
 mod fold;
+mod measured;
 mod metrics;
 mod page;
 mod receive;

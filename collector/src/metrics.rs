@@ -66,6 +66,7 @@ pub(crate) struct Metrics {
     dropped_by_senders: Counter,
     requests_refused: Family<Refused, Counter>,
     requests_not_kept: Family<OfSignal, Counter>,
+    metric_points: Counter,
     inserts: Family<Outcome, Counter>,
     insert_rows: Counter,
     insert_seconds: Histogram,
@@ -110,7 +111,8 @@ impl Metrics {
                 "Records that services say they dropped; 0 means complete.",
             ),
             requests_refused: add(r, "requests_refused", "Requests answered with an error."),
-            requests_not_kept: add(r, "requests_not_kept", "Requests of signals not stored."),
+            requests_not_kept: add(r, "requests_not_kept", "Requests with signals not stored."),
+            metric_points: add(r, "metric_points", "Histograms and numbers stored."),
             inserts: add(r, "inserts", "Batches sent to ClickHouse."),
             insert_rows: add(r, "insert_rows", "Rows that ClickHouse took."),
             insert_seconds,
@@ -164,7 +166,15 @@ impl Metrics {
         self.requests_refused.get_or_create(&Refused { transport: transport.name(), reason }).inc();
     }
 
-    /// A request held nothing that is stored.
+    /// A request of metrics was answered.
+    pub(crate) fn measured(&self, points: usize, counts: &Counts) {
+        self.metric_points.inc_by(count(points));
+        self.rejected.inc_by(counts.rejected);
+        self.clamped.inc_by(counts.clamped);
+        self.cut.inc_by(counts.cut);
+    }
+
+    /// A request held something that is not stored.
     pub(crate) fn not_kept(&self, signal: &'static str) {
         self.requests_not_kept.get_or_create(&OfSignal { signal }).inc();
     }

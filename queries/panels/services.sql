@@ -1,24 +1,43 @@
 -- title: Services
--- description: Which services have sent poll spans, with their versions and how long they blocked in the range.
+-- description: Which services have sent poll spans or metrics, with their versions and how long they blocked in the range.
 -- column: service | the service
 -- column: instances | count | instances ever seen
 -- column: versions | versions ever seen
--- column: first_seen_ms | unix ms | first poll span at all
--- column: last_seen_ms | unix ms | last poll span at all
+-- column: first_seen_ms | unix ms | first heard of at all
+-- column: last_seen_ms | unix ms | last heard of at all: services that are watched report although nothing is slow
 -- column: polls | count | slow polls in the range
 -- column: blocked_ns | ns | time that they held a thread
--- cost: reads the table of services and the minutes of the range in functions_1m
+-- cost: reads the tables of services and heartbeats and the minutes of the range in functions_1m
 WITH
     known AS
     (
         SELECT
             service,
-            uniqMerge(instances) AS instances,
-            arraySort(groupUniqArray(toString(service_version))) AS versions,
-            min(first_seen) AS first_seen,
-            max(last_seen) AS last_seen
-        FROM services
-        WHERE empty({service:Array(String)}) OR service IN {service:Array(String)}
+            uniqMerge(heard_instances) AS instances,
+            arraySort(groupUniqArray(version)) AS versions,
+            min(heard_first) AS first_seen,
+            max(heard_last) AS last_seen
+        FROM
+        (
+            SELECT
+                service,
+                toString(service_version) AS version,
+                first_seen AS heard_first,
+                last_seen AS heard_last,
+                instances AS heard_instances
+            FROM services
+            WHERE empty({service:Array(String)}) OR service IN {service:Array(String)}
+            UNION ALL
+            SELECT
+                service,
+                toString(service_version) AS version,
+                min(first_seen) AS heard_first,
+                max(last_seen) AS heard_last,
+                uniqState(toString(instance)) AS heard_instances
+            FROM heartbeats
+            WHERE empty({service:Array(String)}) OR service IN {service:Array(String)}
+            GROUP BY service, service_version
+        )
         GROUP BY service
     ),
     in_range AS

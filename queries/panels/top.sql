@@ -17,7 +17,8 @@
 -- column: first_seen_ms | unix ms | first seen at all, in any range
 -- column: last_seen_ms | unix ms | last seen at all
 -- column: stalled | count | polls that have not returned yet
--- cost: reads the minutes of the range in functions_1m, and the unfinished polls of the raw spans
+-- column: share_over | share | 0 to 1 of all polls of the function in the range that reached the threshold; 0 when not measured
+-- cost: reads the minutes of the range in functions_1m and poll_histograms, and the unfinished polls of the raw spans
 WITH
     {from:DateTime64(3, 'UTC')} AS range_from,
     {to:DateTime64(3, 'UTC')} AS range_to,
@@ -69,6 +70,15 @@ WITH
         ORDER BY blocked DESC, service, function
         LIMIT {limit:UInt32}
     ),
+    measured AS
+    (
+        SELECT service, function, sum(calls) AS all_polls
+        FROM poll_histograms
+        WHERE minute >= toStartOfMinute(range_from) AND minute < range_to
+            AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
+            AND ({function:String} = '' OR function = {function:String})
+        GROUP BY service, function
+    ),
     known AS
     (
         SELECT service, function, min(first_seen) AS first_seen, max(last_seen) AS last_seen
@@ -94,7 +104,9 @@ SELECT
     arrayZip(mapKeys(by_step), mapValues(by_step)) AS trend,
     toUnixTimestamp64Milli(known.first_seen) AS first_seen_ms,
     toUnixTimestamp64Milli(known.last_seen) AS last_seen_ms,
-    unfinished AS stalled
+    unfinished AS stalled,
+    if(measured.all_polls = 0, 0, least(1, polls / measured.all_polls)) AS share_over
 FROM ranked
 LEFT JOIN known USING (service, function)
+LEFT JOIN measured USING (service, function)
 ORDER BY blocked_ns DESC, service, function

@@ -153,6 +153,7 @@ fn cell(value: &Value, unit: &str) -> String {
     match (unit, value.as_u64()) {
         ("ns", Some(ns)) => duration(ns),
         ("unix ms", Some(ms)) => time(ms),
+        ("share", _) => format!("{:.1} %", value.as_f64().unwrap_or(0.0) * 100.0),
         _ => match value {
             Value::String(text) => plain(text),
             Value::Array(items) => {

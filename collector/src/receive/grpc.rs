@@ -10,6 +10,7 @@ use axum::http::HeaderValue;
 use axum::response::Response;
 use axum::routing::post;
 use bytes::{Buf, BufMut, Bytes};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -69,16 +70,20 @@ async fn answer(
     message: Bytes,
     signal: Signal,
 ) -> Result<tonic::Response<Bytes>, Status> {
-    let response = if signal == Signal::Traces {
+    let response = if signal == Signal::Logs {
+        receiver.not_kept(signal)
+    } else {
         let room = receiver.intake.reserve(message.len()).map_err(come_again)?;
         let limits = Arc::clone(&receiver.limits);
         let inline = message.len() <= INLINE_BYTES_MAX;
-        let read = receiver.work(inline, move || read(message, &limits)).await;
+        let work = move || match signal {
+            Signal::Metrics => read_metrics(message, &limits),
+            _ => read(message, &limits),
+        };
+        let read = receiver.work(inline, work).await;
         let rows = read.unwrap_or_else(|| Err(Status::unknown("reading the message failed")));
         let rows = rows.inspect_err(|_| receiver.metrics.refused(Transport::Grpc, "corrupt"))?;
-        receiver.traces(rows, room, Transport::Grpc).await.map_err(come_again)?
-    } else {
-        receiver.not_kept(signal)
+        receiver.answer(rows, room, Transport::Grpc, signal).await.map_err(come_again)?
     };
     Ok(tonic::Response::new(response.encode_to_vec().into()))
 }
@@ -90,6 +95,15 @@ fn read(message: Bytes, limits: &RequestLimits) -> Result<Decoded, Status> {
         Status::invalid_argument(format!("the message is no trace request: {error}"))
     })?;
     Ok(Receiver::rows(request, limits))
+}
+
+fn read_metrics(message: Bytes, limits: &RequestLimits) -> Result<Decoded, Status> {
+    size::check_metrics(&message, limits.elements_max)
+        .map_err(|error| Status::resource_exhausted(error.to_string()))?;
+    let request = ExportMetricsServiceRequest::decode(message).map_err(|error| {
+        Status::invalid_argument(format!("the message is no metrics request: {error}"))
+    })?;
+    Ok(Receiver::measured(request, limits))
 }
 
 /// UNAVAILABLE, with the time after which to try again.

@@ -10,6 +10,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_A
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -20,6 +21,7 @@ use tonic::Code;
 use super::body::{BodyError, decompress};
 use super::size::{self, TooMany};
 use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, RequestLimits, Signal, json};
+use crate::decode::Decoded;
 use crate::metrics::Transport;
 use crate::store::NotTaken;
 
@@ -103,7 +105,7 @@ async fn answer(
         Ok(body) => body?,
         Err(_late) => return Err(Refused::Slow),
     };
-    if signal != Signal::Traces {
+    if signal == Signal::Logs || (signal, format) == (Signal::Metrics, Format::Json) {
         return Ok(receiver.not_kept(signal));
     }
     let encoding = parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
@@ -117,11 +119,15 @@ async fn answer(
             decompress(&body, &encoding, bytes_max).map(Bytes::from)?
         };
         let bytes = body.len();
-        parse(format, body, &limits).map(|request| (Receiver::rows(request, &limits), bytes))
+        let rows = match signal {
+            Signal::Metrics => parse_metrics(body, &limits)?,
+            _ => Receiver::rows(parse(format, body, &limits)?, &limits),
+        };
+        Ok((rows, bytes))
     };
     let (rows, bytes) = receiver.work(inline, work).await.unwrap_or(Err(Refused::Failed))?;
     room.resize(bytes.min(bytes_max))?;
-    Ok(receiver.traces(rows, room, Transport::Http).await?)
+    Ok(receiver.answer(rows, room, Transport::Http, signal).await?)
 }
 
 /// Why a request is not taken.
@@ -133,6 +139,8 @@ enum Refused {
     TooMany(#[from] TooMany),
     #[error("the body is no trace request: {0}")]
     Corrupt(String),
+    #[error("the body is no metrics request: {0}")]
+    CorruptMetrics(String),
     #[error("the body did not come within {} s", BODY_TIME_MAX.as_secs())]
     Slow,
     #[error("reading the body failed, which is a bug in holdup")]
@@ -146,7 +154,7 @@ impl Refused {
     fn counted_as(&self) -> Option<&'static str> {
         match self {
             Self::Body(_) | Self::TooMany(_) | Self::Slow => Some("body"),
-            Self::Corrupt(_) | Self::Failed => Some("corrupt"),
+            Self::Corrupt(_) | Self::CorruptMetrics(_) | Self::Failed => Some("corrupt"),
             Self::NotTaken(_) => None,
         }
     }
@@ -159,7 +167,7 @@ impl Refused {
             Self::Body(BodyError::TooLarge(_)) | Self::TooMany(_) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted)
             }
-            Self::Body(BodyError::Corrupt { .. }) | Self::Corrupt(_) => {
+            Self::Body(BodyError::Corrupt { .. }) | Self::Corrupt(_) | Self::CorruptMetrics(_) => {
                 (StatusCode::BAD_REQUEST, Code::InvalidArgument)
             }
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
@@ -200,6 +208,13 @@ fn parse(
             json::trace_request(&body).map_err(|e| Refused::Corrupt(e.to_string()))
         }
     }
+}
+
+fn parse_metrics(body: Bytes, limits: &RequestLimits) -> Result<Decoded, Refused> {
+    size::check_metrics(&body, limits.elements_max)?;
+    let request = ExportMetricsServiceRequest::decode(body)
+        .map_err(|error| Refused::CorruptMetrics(error.to_string()))?;
+    Ok(Receiver::measured(request, limits))
 }
 
 fn success(format: Format, response: &ExportTraceServiceResponse) -> Response {

@@ -10,6 +10,7 @@ mod size;
 
 use std::sync::Arc;
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -65,7 +66,7 @@ pub(crate) struct Receiver {
     reading: Arc<Semaphore>,
 }
 
-/// The signals of OTLP, of which only the first makes rows.
+/// The signals of OTLP, of which the last makes no rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Signal {
     Traces,
@@ -126,12 +127,39 @@ impl Receiver {
             self.intake.store(rows, room).await?;
         }
         self.metrics.received(transport, &counts, polls, suspects);
-        let rejected = counts.rejected;
-        let partial_success = counts.first_rejection.map(|reason| ExportTracePartialSuccess {
-            rejected_spans: i64::try_from(rejected).unwrap_or(i64::MAX),
-            error_message: format!("{rejected} poll spans can't be used; the first: {reason}"),
-        });
-        Ok(ExportTraceServiceResponse { partial_success })
+        let refused = counts.first_rejection;
+        Ok(refused.map_or_else(ExportTraceServiceResponse::default, |reason| {
+            rejected(counts.rejected, "poll spans", reason)
+        }))
+    }
+
+    /// Makes rows of a request of metrics.
+    fn measured(request: ExportMetricsServiceRequest, limits: &RequestLimits) -> Decoded {
+        decode::decode_metrics(request, &limits.span, now_ns())
+    }
+
+    /// Stores rows, whatever they came from, and tells what is owed to their sender.
+    async fn answer(
+        &self,
+        rows: Decoded,
+        room: Room,
+        transport: Transport,
+        signal: Signal,
+    ) -> Result<ExportTraceServiceResponse, NotTaken> {
+        if signal == Signal::Traces {
+            return self.traces(rows, room, transport).await;
+        }
+        let counts = rows.counts.clone();
+        let points = rows.measured.histograms.len() + rows.measured.gauges.len();
+        if rows.rows() > 0 {
+            self.intake.store(rows, room).await?;
+        }
+        self.metrics.measured(points, &counts);
+        Ok(match counts.first_rejection {
+            Some(reason) => rejected(counts.rejected, "points of metrics", reason),
+            None if counts.metrics_ignored > 0 => self.not_kept(signal),
+            None => ExportTraceServiceResponse::default(),
+        })
     }
 
     /// The answer to a signal of which nothing is kept. The answers to all signals are of one shape.
@@ -142,11 +170,21 @@ impl Receiver {
             partial_success: Some(ExportTracePartialSuccess {
                 rejected_spans: 0,
                 error_message: format!(
-                    "holdup keeps traces only and dropped these {signal}: send them elsewhere \
+                    "holdup keeps its own metrics only, and dropped these {signal}: send them elsewhere \
                      (OTEL_EXPORTER_OTLP_{}_ENDPOINT)",
                     signal.to_ascii_uppercase()
                 ),
             }),
         }
+    }
+}
+
+/// The answer to a request of which a part can't be used.
+fn rejected(count: u64, what: &str, reason: &str) -> ExportTraceServiceResponse {
+    ExportTraceServiceResponse {
+        partial_success: Some(ExportTracePartialSuccess {
+            rejected_spans: i64::try_from(count).unwrap_or(i64::MAX),
+            error_message: format!("{count} {what} can't be used; the first: {reason}"),
+        }),
     }
 }

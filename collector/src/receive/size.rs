@@ -25,11 +25,36 @@ const RESOURCE_SPANS: Shape = Shape(&[(1, &WITH_ATTRIBUTES_1), (2, &SCOPE_SPANS)
 /// `ExportTraceServiceRequest`, by the numbers of its fields in opentelemetry-proto.
 const REQUEST: Shape = Shape(&[(1, &RESOURCE_SPANS)]);
 
+const NUMBER: Shape = Shape(&[(7, &LEAF), (5, &EXEMPLAR)]);
+const EXEMPLAR: Shape = Shape(&[(7, &LEAF)]);
+const NUMBERS: Shape = Shape(&[(1, &NUMBER)]);
+const HISTOGRAM: Shape = Shape(&[(1, &Shape(&[(9, &LEAF), (8, &EXEMPLAR)]))]);
+const EXPONENTIAL: Shape = Shape(&[(1, &Shape(&[(1, &LEAF), (11, &EXEMPLAR)]))]);
+const SUMMARY: Shape = Shape(&[(1, &Shape(&[(7, &LEAF), (6, &LEAF)]))]);
+const METRIC: Shape = Shape(&[
+    (5, &NUMBERS),
+    (7, &NUMBERS),
+    (9, &HISTOGRAM),
+    (10, &EXPONENTIAL),
+    (11, &SUMMARY),
+    (12, &LEAF),
+]);
+const SCOPE_METRICS: Shape = Shape(&[(1, &SCOPE), (2, &METRIC)]);
+const RESOURCE_METRICS: Shape = Shape(&[(1, &WITH_ATTRIBUTES_1), (2, &SCOPE_METRICS)]);
+/// `ExportMetricsServiceRequest`.
+const METRICS: Shape = Shape(&[(1, &RESOURCE_METRICS)]);
+
 /// Refuses a protobuf request of more than `max` elements. What is malformed counts up to there:
 /// the decoder will say what is wrong.
 pub(super) fn check_protobuf(message: &[u8], max: usize) -> Result<(), TooMany> {
     let mut left = max;
     count(message, &REQUEST, &mut left).ok_or(TooMany(max))
+}
+
+/// The same for a request of metrics.
+pub(super) fn check_metrics(message: &[u8], max: usize) -> Result<(), TooMany> {
+    let mut left = max;
+    count(message, &METRICS, &mut left).ok_or(TooMany(max))
 }
 
 /// Refuses a JSON request of more than `max` objects; an attribute is two.

@@ -34,7 +34,7 @@ pub(crate) struct Panel {
 pub(crate) struct Column {
     /// Its name.
     pub(crate) name: String,
-    /// `ns`, `unix ms`, `count`, or empty.
+    /// `ns`, `unix ms`, `count`, `share`, or empty.
     pub(crate) unit: String,
 }
 
@@ -120,6 +120,8 @@ mod tests {
             assert!(panel.columns.iter().all(|c| panel.sql.contains(&c.name)), "{name}");
         }
         assert!(panel("no-such").is_none());
+        let runtimes = panel("runtimes").unwrap().columns;
+        assert!(runtimes.iter().any(|c| (c.name.as_str(), c.unit.as_str()) == ("busy", "share")));
     }
 
     #[test]

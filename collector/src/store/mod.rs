@@ -2,6 +2,7 @@
 
 pub(crate) mod catalog;
 mod insert;
+mod insert_measured;
 mod intake;
 mod migrate;
 mod read;

@@ -252,6 +252,7 @@ impl Writer {
         let seen = u32::try_from(now_ns() / 1_000_000_000).unwrap_or(u32::MAX);
         self.store.insert_stacks(&rows.stacks, seen, token).await?;
         self.store.insert_suspects(&rows.suspects, token).await?;
+        self.store.insert_measured(&rows.measured, token).await?;
         self.store.insert_polls(&rows.polls, token).await
     }
 

@@ -120,8 +120,8 @@ impl Metrics {
             Ok(answer) => {
                 otlp::refusal(answer.status().as_u16(), otlp::retry_after(answer.headers()))
             }
-            // Where no connection came about, nothing was taken. After any other failure it may have
-            // been, and to send it again would count it twice.
+            // Where no connection came about, nothing was taken. After any other failure it may
+            // have been, and to send it again would count it twice.
             Err(error) => otlp::no_answer(&error, !error.is_connect()),
         };
         if !failure.is_final {

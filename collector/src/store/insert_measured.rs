@@ -1,0 +1,103 @@
+//! Rows of what services measure of themselves.
+
+use clickhouse::Row;
+use serde::Serialize;
+
+use super::{Store, StoreError};
+use crate::measured::{Heartbeat, Measured, PollHistogram, RuntimeGauge};
+
+impl Store {
+    /// Inserts what came as metrics. A batch sent again under the same token adds nothing.
+    pub(super) async fn insert_measured(
+        &self,
+        measured: &Measured,
+        token: &str,
+    ) -> Result<(), StoreError> {
+        let rows = measured.histograms.iter().map(HistogramRow::from).collect();
+        self.insert::<HistogramRow<'_>>("poll_histograms", token, rows).await?;
+        let rows = measured.gauges.iter().map(GaugeRow::from).collect();
+        self.insert::<GaugeRow<'_>>("runtime_gauges", token, rows).await?;
+        let rows = measured.heartbeats.iter().map(HeartbeatRow::from).collect();
+        self.insert::<HeartbeatRow<'_>>("heartbeats", token, rows).await
+    }
+}
+
+/// A unix time in ms as `DateTime64(3)` holds it.
+fn time(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+/// A row of `poll_histograms`.
+#[derive(Row, Serialize)]
+struct HistogramRow<'a> {
+    minute: u32,
+    service: &'a str,
+    function: &'a str,
+    instance: &'a str,
+    calls: u64,
+    sum_ns: u64,
+    buckets: &'a [(i16, u64)],
+}
+
+impl<'a> From<&'a PollHistogram> for HistogramRow<'a> {
+    fn from(histogram: &'a PollHistogram) -> Self {
+        Self {
+            minute: histogram.minute_s,
+            service: &histogram.origin.service,
+            function: &histogram.function,
+            instance: &histogram.origin.instance,
+            calls: histogram.calls,
+            sum_ns: histogram.sum_ns,
+            buckets: &histogram.buckets,
+        }
+    }
+}
+
+/// A row of `runtime_gauges`.
+#[derive(Row, Serialize)]
+struct GaugeRow<'a> {
+    time: i64,
+    service: &'a str,
+    instance: &'a str,
+    runtime: &'a str,
+    metric: &'a str,
+    value: f64,
+}
+
+impl<'a> From<&'a RuntimeGauge> for GaugeRow<'a> {
+    fn from(gauge: &'a RuntimeGauge) -> Self {
+        Self {
+            time: time(gauge.time_ms),
+            service: &gauge.origin.service,
+            instance: &gauge.origin.instance,
+            runtime: &gauge.runtime,
+            metric: &gauge.metric,
+            value: gauge.value,
+        }
+    }
+}
+
+/// A row of `heartbeats`.
+#[derive(Row, Serialize)]
+struct HeartbeatRow<'a> {
+    service: &'a str,
+    environment: &'a str,
+    service_version: &'a str,
+    instance: &'a str,
+    first_seen: i64,
+    last_seen: i64,
+}
+
+impl<'a> From<&'a Heartbeat> for HeartbeatRow<'a> {
+    fn from(heartbeat: &'a Heartbeat) -> Self {
+        let seen = time(heartbeat.time_ms);
+        Self {
+            service: &heartbeat.origin.service,
+            environment: &heartbeat.origin.environment,
+            service_version: &heartbeat.origin.version,
+            instance: &heartbeat.origin.instance,
+            first_seen: seen,
+            last_seen: seen,
+        }
+    }
+}
