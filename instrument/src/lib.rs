@@ -69,6 +69,13 @@ mod watchdog;
 #[cfg(feature = "otlp")]
 mod watched;
 
+/// Names for addresses in a file: what `holdup symbolize` uses. Not part of the public interface.
+#[cfg(feature = "otlp")]
+#[doc(hidden)]
+pub mod symbols {
+    pub use crate::stack::{Binary, BinaryError};
+}
+
 #[cfg(feature = "layer")]
 pub use crate::layer::{HoldupLayer, layer};
 #[cfg(feature = "otlp")]

@@ -9,9 +9,16 @@ fn dead_sources(files: &[File]) -> Vec<String> {
     let globs = globs(files);
     let dead = files.iter().filter(|file| {
         let compiled = reachable.contains_key(file.path.as_str());
-        file.is_rust() && !compiled && !globs.iter().any(|glob| file.folder().ends_with(glob))
+        let by_glob = globs.iter().any(|glob| file.folder().ends_with(glob));
+        file.is_rust() && !compiled && !by_glob && !is_included(file, files)
     });
     dead.map(|file| format!("{}: no `mod` leads to it; declare or delete it", file.path)).collect()
+}
+
+/// True for a source that a neighbour takes in as text, to compile it by itself.
+fn is_included(file: &File, files: &[File]) -> bool {
+    let inclusion = format!("include_str!(\"{}.rs\")", file.stem());
+    files.iter().any(|other| other.folder() == file.folder() && other.text.contains(&inclusion))
 }
 
 /// Folders whose sources a test compiles one by one, as in `"tests/ui/*.rs"`.

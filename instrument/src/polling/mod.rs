@@ -13,8 +13,8 @@ pub(crate) mod site;
 pub(crate) mod slot;
 #[cfg_attr(not(feature = "layer"), allow(dead_code))]
 pub(crate) mod spans;
-pub(crate) mod switch;
 #[cfg_attr(not(feature = "layer"), allow(dead_code))]
 pub(crate) mod subscribers;
+pub(crate) mod switch;
 pub(crate) mod thread;
 pub(crate) mod usage;

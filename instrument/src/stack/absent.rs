@@ -78,3 +78,50 @@ impl Sampler {
 pub(crate) fn resolve(_cache: &mut Cache, _stacks: &[RawStack]) -> Resolved {
     Resolved::default()
 }
+
+/// Never made.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Binary(());
+
+/// Why a file can't be used.
+#[doc(hidden)]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BinaryError {
+    /// This build of the crate reads no files.
+    #[error(
+        "{path} can't be read: names are resolved on Linux on x86_64 or aarch64, and with the \
+         feature `stacks`"
+    )]
+    Unsupported {
+        /// The file.
+        path: String,
+    },
+}
+
+impl Binary {
+    /// Refuses.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn open(path: &std::path::Path) -> Result<Self, BinaryError> {
+        Err(BinaryError::Unsupported { path: path.display().to_string() })
+    }
+
+    /// None.
+    pub fn build_id(&self) -> Option<String> {
+        None
+    }
+
+    /// No.
+    pub fn has_symbols(&self) -> bool {
+        false
+    }
+
+    /// Nothing.
+    pub fn describe(&self, _address: u64) -> Vec<String> {
+        Vec::new()
+    }
+}

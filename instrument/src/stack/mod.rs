@@ -7,13 +7,32 @@
 //!
 //! `docs/stacks.md` says how it works, what it costs, and where it ends.
 
-// Nothing but tests and the watchdog calls in here.
-#![allow(dead_code, unused_imports)]
-
+mod binary;
+mod calls;
 mod ffi;
+mod folders;
+mod modules;
+mod names;
+mod origin;
+mod proc;
+mod registers;
+mod resolve;
+mod sampler;
+mod signal;
+mod signal_ffi;
+#[cfg(test)]
+mod tests;
 mod threads;
+mod unwind;
+mod verdict;
 
+pub use self::binary::{Binary, BinaryError};
+pub(crate) use self::resolve::{Cache, Resolved, resolve};
+pub(crate) use self::sampler::{RawStack, Sampler};
 pub(crate) use self::threads::{Registered, Target, register, target};
+
+/// The most that is copied of a stack, from its leaf.
+const STACK_BYTES_MAX: usize = 64 * 1024;
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug)]
@@ -26,47 +45,4 @@ impl Default for Settings {
     fn default() -> Self {
         Self { signal: true }
     }
-}
-
-/// Takes stacks of threads. Keeps what it learned of the program's modules.
-#[derive(Debug)]
-pub(crate) struct Sampler {
-    settings: Settings,
-}
-
-/// One stack as it was found: addresses.
-#[derive(Clone, Debug)]
-pub(crate) struct RawStack {
-    addresses: Vec<u64>,
-}
-
-/// What is known of names. Bounded.
-#[derive(Debug, Default)]
-pub(crate) struct Cache {}
-
-/// What several stacks of one stall have to say.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Resolved {
-    /// Leaf first; empty when there was no stack.
-    pub(crate) frames: Vec<String>,
-    pub(crate) blame_function: String,
-    pub(crate) blame_crate: String,
-    /// Fingerprint; 0 when there was no stack.
-    pub(crate) id: u64,
-}
-
-impl Sampler {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings }
-    }
-
-    /// The stack of a thread at this instant. None when it can't be had.
-    pub(crate) fn sample(&mut self, _target: &Target) -> Option<RawStack> {
-        None
-    }
-}
-
-/// Names the frames of several stacks of one stall.
-pub(crate) fn resolve(_cache: &mut Cache, _stacks: &[RawStack]) -> Resolved {
-    Resolved::default()
 }
