@@ -40,6 +40,8 @@ enum Command {
     Migrate(config::Settings),
     /// Ask a running collector
     Query(command::query::QueryArgs),
+    /// Name the frames of a stripped program
+    Symbolize(command::symbolize::SymbolizeArgs),
     /// The embedded ClickHouse engine
     #[command(subcommand)]
     Engine(engine::EngineCommand),
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve(settings),
         Command::Migrate(settings) => command::migrate::run(settings),
         Command::Query(args) => command::query::run(&args),
+        Command::Symbolize(args) => command::symbolize::run(&args),
         Command::Engine(command) => command.run(),
     };
     match outcome {

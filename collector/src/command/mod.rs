@@ -2,3 +2,4 @@
 
 pub(crate) mod migrate;
 pub(crate) mod query;
+pub(crate) mod symbolize;
