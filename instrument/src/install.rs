@@ -8,7 +8,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use crate::export::{self, Exporter, Target};
 use crate::polling::{clock, record};
 use crate::thresholds::{self, Rule, Threshold};
-use crate::{settings, watchdog};
+use crate::{settings, stack, watchdog};
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
@@ -79,6 +79,7 @@ pub struct Builder {
     ignores_rules_of_environment: bool,
     reports_per_minute: Option<u32>,
     report_descheduled: bool,
+    signal: Option<bool>,
     flush_timeout: Option<Duration>,
     metrics_every: Option<Duration>,
 }
@@ -163,6 +164,14 @@ impl Builder {
         self
     }
 
+    /// Whether a thread that blocks by computing may be interrupted by a signal, for a microsecond,
+    /// to copy its stack. One that is blocked in the kernel never is. Else `HOLDUP_SIGNAL`, else
+    /// true.
+    pub fn signal(mut self, may: bool) -> Self {
+        self.signal = Some(may);
+        self
+    }
+
     /// How long the drop of the guard may wait for what is still to be sent. Default 2 s.
     pub fn flush_timeout(mut self, timeout: Duration) -> Self {
         self.flush_timeout = Some(timeout);
@@ -188,6 +197,7 @@ impl Builder {
         if INSTALLED.swap(true, Ordering::AcqRel) {
             return Err(InstallError::AlreadyInstalled);
         }
+        let stacks = stack::Settings { signal: settings::signal(self.signal, settings::variable) };
         let timeout = self.flush_timeout.unwrap_or(settings::FLUSH_TIMEOUT);
         let target = match self.provider {
             Some(provider) => Target::Provider(provider),
@@ -202,7 +212,7 @@ impl Builder {
         // A provider gives its spans ids of its own: one that goes on can't be told again by it.
         let stalls = matches!(target, Target::Otlp { .. });
         let judge = export::Judge::new(reports, self.report_descheduled, stalls);
-        let started = watchdog::start().and_then(|watchdog| {
+        let started = watchdog::start(stacks).and_then(|watchdog| {
             // Its drop ends the thread when the other can't be started.
             Ok(Running { exporter: export::start(target, judge, timeout)?, watchdog })
         });

@@ -22,16 +22,25 @@ pub(crate) const THRESHOLDS_VARIABLE: &str = "HOLDUP_THRESHOLDS";
 const REPORTS_VARIABLE: &str = "HOLDUP_REPORTS_PER_MINUTE";
 /// Poll spans in a minute.
 pub(crate) const REPORTS_PER_MINUTE: u32 = 600;
+/// Set to `0`, `false` or `off` so that no thread of the service is ever interrupted.
+const SIGNAL_VARIABLE: &str = "HOLDUP_SIGNAL";
 /// OpenTelemetry's own switch: `true` switches every SDK of the process off.
 const SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
 
 /// Whether the environment allows recording.
 pub(crate) fn enabled(variable: impl Fn(&str) -> Option<String>) -> bool {
-    let says_off = |value: String| {
-        ["0", "false", "off", "no"].iter().any(|off| value.trim().eq_ignore_ascii_case(off))
-    };
     let disabled = |value: String| value.trim().eq_ignore_ascii_case("true");
-    !variable(ENABLED).is_some_and(says_off) && !variable(SDK_DISABLED).is_some_and(disabled)
+    !variable(ENABLED).as_deref().is_some_and(says_off)
+        && !variable(SDK_DISABLED).is_some_and(disabled)
+}
+
+/// Whether a thread that runs may be interrupted to copy its stack.
+pub(crate) fn signal(by_code: Option<bool>, variable: impl Fn(&str) -> Option<String>) -> bool {
+    by_code.unwrap_or_else(|| !variable(SIGNAL_VARIABLE).as_deref().is_some_and(says_off))
+}
+
+fn says_off(value: &str) -> bool {
+    ["0", "false", "off", "no"].iter().any(|off| value.trim().eq_ignore_ascii_case(off))
 }
 
 /// The threshold that is in force.
@@ -117,6 +126,14 @@ mod tests {
         assert!(!enabled(only("HOLDUP_ENABLED", " False ")));
         assert!(!enabled(only("OTEL_SDK_DISABLED", "TRUE")));
         assert!(enabled(only("OTEL_SDK_DISABLED", "1")), "the specification knows true alone");
+    }
+
+    #[test]
+    fn signals_are_sent_unless_that_is_switched_off() {
+        assert!(signal(None, |_| None));
+        assert!(!signal(None, only("HOLDUP_SIGNAL", "0")));
+        assert!(signal(Some(true), only("HOLDUP_SIGNAL", "0")));
+        assert!(!signal(Some(false), only("HOLDUP_SIGNAL", "1")));
     }
 
     #[test]

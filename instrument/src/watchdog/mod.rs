@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use crate::install::InstallError;
 use crate::polling::{attention, clock, slot};
-use crate::thresholds;
 use crate::watchdog::lateness::Lateness;
 use crate::watchdog::scan::{Activity, Scanner};
+use crate::{stack, thresholds};
 
 mod cause;
 mod ffi;
@@ -49,13 +49,13 @@ pub(crate) struct Watchdog {
 }
 
 /// Starts the thread.
-pub(crate) fn start() -> Result<Watchdog, InstallError> {
+pub(crate) fn start(stacks: stack::Settings) -> Result<Watchdog, InstallError> {
     ledger::open();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let thread = thread::Builder::new()
         .name("holdup-watchdog".to_owned())
-        .spawn(move || run(&stopped))
+        .spawn(move || run(&stopped, stacks))
         .map_err(|source| InstallError::Thread { source })?;
     Ok(Watchdog { stop, thread: Some(thread) })
 }
@@ -70,10 +70,10 @@ impl Drop for Watchdog {
     }
 }
 
-fn run(stop: &AtomicBool) {
+fn run(stop: &AtomicBool, stacks: stack::Settings) {
     ffi::ask_for_short_slices();
     attention::set_sleeper(Some(thread::current()));
-    let mut scanner = Scanner::new();
+    let mut scanner = Scanner::new(stacks);
     let mut lateness = Lateness::new();
     let mut idle = 0;
     while !stop.load(Ordering::Acquire) {

@@ -66,10 +66,10 @@ struct Now {
 }
 
 impl Scanner {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(stacks: stack::Settings) -> Self {
         Self {
             threads: Vec::new(),
-            sampler: Some(Sampler::new(stack::Settings::default())),
+            sampler: Some(Sampler::new(stacks)),
             throttle: Throttle::open(),
             ids: RandomIdGenerator::default(),
             youngest_old: 0,
