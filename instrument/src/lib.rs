@@ -45,6 +45,8 @@ mod measure;
 #[cfg(feature = "otlp")]
 mod polling;
 #[cfg(feature = "otlp")]
+mod runtime;
+#[cfg(feature = "otlp")]
 mod settings;
 #[cfg(all(
     feature = "stacks",
@@ -82,6 +84,7 @@ pub use crate::layer::{HoldupLayer, layer};
 pub use crate::{
     install::{Builder, Guard, InstallError, builder, init},
     polling::site::Site,
+    runtime::watch_runtime,
     thresholds::{Threshold, set_threshold},
     watched::{DetectBlocking, Watched, watch},
 };

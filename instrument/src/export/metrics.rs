@@ -14,9 +14,11 @@ use reqwest::blocking;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::contract;
+use crate::export::judge::{self, Unreported};
 use crate::export::otlp::{self, Failure, Signal};
 use crate::measure::merge::Merger;
 use crate::measure::report::{self, Report, Span};
+use crate::measure::runtimes::Runtimes;
 use crate::polling::record;
 use crate::settings::variable;
 
@@ -32,8 +34,10 @@ pub(super) struct Metrics {
     gzip: bool,
     resource: Resource,
     merger: Merger,
+    runtimes: Runtimes,
     captured: u64,
     dropped: u64,
+    unreported: Unreported,
     interval: Duration,
     next: Instant,
     since: u64,
@@ -62,8 +66,10 @@ impl Metrics {
             gzip: compression.is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip")),
             resource: attributes(resource),
             merger: Merger::start(),
+            runtimes: Runtimes::default(),
             captured: record::captured(),
             dropped: record::dropped(),
+            unreported: judge::unreported(),
             interval,
             next: Instant::now() + FIRST_AFTER.min(interval),
             since: unix_ns(),
@@ -92,16 +98,22 @@ impl Metrics {
     fn report(&mut self) -> Vec<u8> {
         let span = Span { since: self.since, until: unix_ns() };
         let mut report = Report::new(span);
-        report.polls(self.merger.take().iter());
+        let counted = self.merger.take();
+        report.polls(counted.functions.iter());
+        self.runtimes.report(&counted, &mut report);
         let (captured, dropped) = (record::captured(), record::dropped());
+        let unreported = judge::unreported();
         for (name, count) in [
             (contract::CAPTURED, captured - self.captured),
             (contract::DROPPED, dropped - self.dropped),
+            (contract::SUPPRESSED, unreported.suppressed - self.unreported.suppressed),
+            (contract::DESCHEDULED, unreported.descheduled - self.unreported.descheduled),
         ] {
             let count = Number::AsInt(i64::try_from(count).unwrap_or(i64::MAX));
             report.sum(name, "{poll}", None, count);
         }
         (self.captured, self.dropped, self.since) = (captured, dropped, span.until);
+        self.unreported = unreported;
         report.request(self.resource.clone()).encode_to_vec()
     }
 

@@ -12,6 +12,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::install::InstallError;
 use crate::polling::{clock, slot};
+use crate::runtime::registry;
 use crate::thresholds;
 
 mod budget;
@@ -28,6 +29,8 @@ pub(crate) use resource::Identity;
 
 /// How often the thread looks for records.
 const TICK: Duration = Duration::from_millis(200);
+/// How often each watched runtime is asked how it is.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// A record whose frame was not proved to be a poll is believed after this time: the close that
 /// would disprove it follows within microseconds.
 const HELD_NS_MAX: u64 = 100_000_000;
@@ -112,6 +115,8 @@ pub(crate) fn start(
 }
 
 fn run(outbox: &mut outbox::Outbox, stop: &Stop) {
+    registry::ask_all();
+    let mut asked = Instant::now();
     loop {
         let deadline = stop.wait();
         // After the deadline the queue may be that of another exporter.
@@ -119,6 +124,10 @@ fn run(outbox: &mut outbox::Outbox, stop: &Stop) {
             break;
         }
         clock::refine();
+        if asked.elapsed() >= ASK_EVERY {
+            asked = Instant::now();
+            registry::ask_all();
+        }
         thresholds::refresh();
         let held = if deadline.is_some() { 0 } else { clock::ticks(HELD_NS_MAX) };
         slot::settle_older_than(held);

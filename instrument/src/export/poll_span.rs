@@ -182,6 +182,12 @@ fn attributes(subject: &Subject, function: String) -> Vec<KeyValue> {
     // tokio shows the number of a task only as text.
     let task = subject.task.and_then(|id| id.to_string().parse::<i64>().ok());
     attributes.extend(task.map(|id| KeyValue::new(contract::TASK_ID, id)));
+    #[cfg(tokio_unstable)]
+    if let Place::Site(site) = subject.place
+        && let Some(place) = site.spawned_at()
+    {
+        attributes.push(KeyValue::new(contract::TASK_SPAWNED_AT, place.to_string()));
+    }
     let runtime = subject.runtime.as_deref().map(text);
     attributes.extend(runtime.map(|name| KeyValue::new(contract::RUNTIME, name)));
     let worker = subject.worker.map(i64::from);

@@ -21,6 +21,14 @@ impl Histogram {
     }
 }
 
+/// What was counted over a time.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) functions: BTreeMap<String, Histogram>,
+    /// Self time of all polls by the number of the watched runtime, in nanoseconds.
+    pub(crate) ns_of_runtimes: BTreeMap<u32, u64>,
+}
+
 /// What was read of each table the last time.
 #[derive(Default)]
 pub(crate) struct Merger {
@@ -35,9 +43,9 @@ impl Merger {
         merger
     }
 
-    /// By function, what was counted since the last call.
-    pub(crate) fn take(&mut self) -> BTreeMap<String, Histogram> {
-        let mut functions = BTreeMap::new();
+    /// What was counted since the last call.
+    pub(crate) fn take(&mut self) -> Counted {
+        let mut counted = Counted::default();
         for table in table::all() {
             let seen = self.seen_of(table);
             for (row, (number, counts)) in table.read().enumerate() {
@@ -46,10 +54,10 @@ impl Merger {
                     Some(place) => *place = counts,
                     None => seen.push(counts),
                 }
-                add(&mut functions, number, &counts, before.as_ref());
+                counted.add(number, table.runtime(), &counts, before.as_ref());
             }
         }
-        functions
+        counted
     }
 
     fn seen_of(&mut self, table: &'static Table) -> &mut Vec<Counts> {
@@ -62,26 +70,25 @@ impl Merger {
     }
 }
 
-fn add(
-    functions: &mut BTreeMap<String, Histogram>,
-    number: usize,
-    counts: &Counts,
-    before: Option<&Counts>,
-) {
-    let zero = Counts { ticks: 0, counts: [0; COUNTERS] };
-    let before = before.unwrap_or(&zero);
-    if counts.counts == before.counts {
-        return;
-    }
-    let Some(site) = sites::site(number) else { return };
-    let histogram = functions
-        .entry(site.function().into_owned())
-        .or_insert_with(|| Histogram { sum_ns: 0, counts: [0; COUNTERS] });
-    histogram.sum_ns += clock::nanoseconds(counts.ticks.wrapping_sub(before.ticks));
-    for (sum, (now, then)) in
-        histogram.counts.iter_mut().zip(counts.counts.iter().zip(&before.counts))
-    {
-        *sum += u64::from(now.wrapping_sub(*then));
+impl Counted {
+    fn add(&mut self, number: usize, runtime: u32, counts: &Counts, before: Option<&Counts>) {
+        let zero = Counts { ticks: 0, counts: [0; COUNTERS] };
+        let before = before.unwrap_or(&zero);
+        if counts.counts == before.counts {
+            return;
+        }
+        let Some(site) = sites::site(number) else { return };
+        let ns = clock::nanoseconds(counts.ticks.wrapping_sub(before.ticks));
+        *self.ns_of_runtimes.entry(runtime).or_default() += ns;
+        let histogram = self
+            .functions
+            .entry(site.function().into_owned())
+            .or_insert_with(|| Histogram { sum_ns: 0, counts: [0; COUNTERS] });
+        histogram.sum_ns += ns;
+        let pairs = counts.counts.iter().zip(&before.counts);
+        for (sum, (now, then)) in histogram.counts.iter_mut().zip(pairs) {
+            *sum += u64::from(now.wrapping_sub(*then));
+        }
     }
 }
 
@@ -113,13 +120,13 @@ mod tests {
         };
         let threads = [thread::spawn(body), thread::spawn(body)];
         let tables = threads.map(|thread| thread.join().unwrap());
-        let found = merger.take().remove("measure::two threads").unwrap();
+        let found = merger.take().functions.remove("measure::two threads").unwrap();
         assert_eq!(found.calls(), 2_000);
         assert_eq!(found.counts.iter().filter(|count| **count > 0).count(), 1);
         assert!(found.sum_ns.abs_diff(2_000_000_000) < 2_000_000, "{}", found.sum_ns);
-        assert!(!merger.take().contains_key("measure::two threads"));
+        assert!(!merger.take().functions.contains_key("measure::two threads"));
         tables[0].count(site, millisecond);
-        assert_eq!(merger.take().remove("measure::two threads").unwrap().calls(), 1);
+        assert_eq!(merger.take().functions.remove("measure::two threads").unwrap().calls(), 1);
     }
 
     #[test]
@@ -132,7 +139,7 @@ mod tests {
             table.count(site, 5);
             table.count(site, 5);
         }
-        let found = merger.take();
+        let found = merger.take().functions;
         let many = |name: &&String| name.starts_with("measure::many");
         assert_eq!(found.keys().filter(many).count(), ROWS_MAX - 1);
         let beyond = u64::try_from(2 * (ROWS_MAX + 1)).unwrap();

@@ -8,6 +8,7 @@ pub(crate) mod buckets;
 pub(crate) mod merge;
 pub(crate) mod quantile;
 pub(crate) mod report;
+pub(crate) mod runtimes;
 pub(crate) mod sites;
 pub(crate) mod table;
 mod zeroed;

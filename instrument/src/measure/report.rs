@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::B
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Metric,
+    AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Metric,
     NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -61,6 +61,15 @@ impl Report {
             is_monotonic: true,
         };
         self.push(name, unit, Data::Sum(sum));
+    }
+
+    /// How something is, of one runtime.
+    pub(crate) fn gauge(&mut self, name: &str, unit: &str, runtime: &str, value: Number) {
+        let point = self.number(Some(runtime), value);
+        if let Some(Data::Gauge(gauge)) = self.existing(name) {
+            return gauge.data_points.push(point);
+        }
+        self.push(name, unit, Data::Gauge(Gauge { data_points: vec![point] }));
     }
 
     pub(crate) fn request(self, resource: Resource) -> ExportMetricsServiceRequest {
@@ -160,9 +169,10 @@ mod tests {
     fn points_of_several_runtimes_share_a_metric() {
         let mut report = Report::new(Span { since: 1, until: 2 });
         for runtime in ["a", "b"] {
+            report.gauge(contract::RUNTIME_WORKERS, "{worker}", runtime, Number::AsInt(2));
             report.sum(contract::RUNTIME_PARKS, "{park}", Some(runtime), Number::AsInt(3));
         }
         let request = report.request(Resource::default());
-        assert_eq!(request.resource_metrics[0].scope_metrics[0].metrics.len(), 1);
+        assert_eq!(request.resource_metrics[0].scope_metrics[0].metrics.len(), 2);
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Table {
     rows_of_sites: [AtomicU8; SITES_MAX],
     sites_of_rows: [AtomicU16; ROWS_MAX],
     rows_used: AtomicU32,
+    /// Number of the watched runtime that the thread works for; 0 for none.
+    runtime: AtomicU32,
     rows: [Row; ROWS_MAX],
 }
 
@@ -43,6 +45,14 @@ impl Table {
         table.rows_used.store(1, Ordering::Release);
         TABLES.lock().unwrap_or_else(PoisonError::into_inner).push(table);
         table
+    }
+
+    pub(crate) fn set_runtime(&self, number: u32) {
+        self.runtime.store(number, Ordering::Relaxed);
+    }
+
+    pub(super) fn runtime(&self) -> u32 {
+        self.runtime.load(Ordering::Relaxed)
     }
 
     /// Counts a poll.

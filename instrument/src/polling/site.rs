@@ -13,6 +13,8 @@ mod interned;
 
 pub(crate) use cell::SiteCell;
 pub(crate) use interned::intern;
+#[cfg(tokio_unstable)]
+pub(crate) use interned::spawned_at;
 
 /// A function that is watched: its name, where it is, and its own threshold if it has one.
 ///
@@ -52,6 +54,9 @@ enum Name {
     /// The full path of a function defined inside the one that is watched: `type_name` is not yet
     /// a `const fn`, so it is called when the name is needed.
     Inside(fn() -> &'static str),
+    /// A task with no other name.
+    #[cfg(tokio_unstable)]
+    SpawnedAt(&'static std::panic::Location<'static>),
 }
 
 impl Site {
@@ -105,6 +110,23 @@ impl Site {
         match &self.name {
             Name::Given(name) => Cow::Borrowed(name),
             Name::Inside(path) => Cow::Owned(enclosing_function(path())),
+            #[cfg(tokio_unstable)]
+            Name::SpawnedAt(place) => Cow::Owned(format!("task spawned at {place}")),
+        }
+    }
+
+    /// The site of the tasks that are spawned at a place.
+    #[cfg(tokio_unstable)]
+    const fn task(place: &'static std::panic::Location<'static>) -> Self {
+        Self::named(Name::SpawnedAt(place), place.file(), place.line())
+    }
+
+    /// Where the tasks of this site are spawned, if that is its name.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn spawned_at(&self) -> Option<&'static std::panic::Location<'static>> {
+        match self.name {
+            Name::SpawnedAt(place) => Some(place),
+            Name::Given(_) | Name::Inside(_) => None,
         }
     }
 

@@ -146,6 +146,13 @@ impl Slot {
         }
     }
 
+    /// The thread works for this watched runtime; 0 for none.
+    pub(crate) fn set_runtime(&self, number: u32) {
+        if let Some(table) = self.table.get() {
+            table.set_runtime(number);
+        }
+    }
+
     pub(super) fn give_back(&self, ticks: u64) {
         let nested = self.nested.load(Ordering::Relaxed).saturating_sub(ticks);
         self.nested.store(nested, Ordering::Relaxed);
@@ -235,7 +242,7 @@ impl Slot {
         self.limit.store(switch::floor_ticks(), Ordering::Relaxed);
         let owner = Some(Arc::new(Owner::current()));
         *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = owner;
-        self.table.get_or_init(Table::lease);
+        self.table.get_or_init(Table::lease).set_runtime(0);
         self.generation.fetch_add(1, Ordering::Release);
         attention::wake();
     }

@@ -13,5 +13,8 @@ mod opentelemetry;
 mod receiver;
 mod runtimes;
 mod session;
+#[cfg(tokio_unstable)]
+mod spawned;
 mod stalls;
+mod watched_runtimes;
 mod wrapper;

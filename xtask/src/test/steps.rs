@@ -3,7 +3,7 @@
 use super::{need, page};
 use crate::interrupt::Interrupt;
 use crate::process;
-use crate::repository::{binary, cargo, command};
+use crate::repository::{binary, cargo, command, made};
 
 /// One step of the tests.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Step {
     pub(crate) run: fn(Option<&str>, &Interrupt) -> anyhow::Result<()>,
 }
 
-pub(crate) const STEPS: [Step; 10] = [
+pub(crate) const STEPS: [Step; 11] = [
     Step { name: "fmt", about: "sources are formatted", for_filter: false, run: fmt },
     Step { name: "clippy", about: "no lint fires", for_filter: false, run: clippy },
     Step { name: "doc", about: "documentation builds", for_filter: false, run: doc },
@@ -27,6 +27,12 @@ pub(crate) const STEPS: [Step; 10] = [
     Step { name: "tools", about: "what the tests drive", for_filter: true, run: tools },
     Step { name: "test", about: "unit and end-to-end tests", for_filter: true, run: test },
     Step { name: "doctest", about: "examples in documentation", for_filter: false, run: doctest },
+    Step {
+        name: "unstable",
+        about: "tasks without annotation, with tokio's unstable hooks",
+        for_filter: false,
+        run: unstable,
+    },
 ];
 
 fn fmt(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
@@ -76,4 +82,13 @@ fn test(filter: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
 
 fn doctest(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     process::run(cargo().args(["test", "--workspace", "--doc"]), interrupt)
+}
+
+fn unstable(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
+    // In a folder of its own: with other flags everything is built again.
+    let arguments = ["test", "--package", "holdup", "--test", "it", "--target-dir"];
+    let mut test = cargo();
+    test.args(arguments).arg(made("unstable")?);
+    test.args(["--", "spawned", "runtimes"]).env("RUSTFLAGS", "--cfg tokio_unstable");
+    process::run(&mut test, interrupt)
 }

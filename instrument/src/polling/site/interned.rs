@@ -39,11 +39,20 @@ static OVERFLOW: Site = Site::new("otel.metric.overflow", "", 0);
 /// The site of a name at a place in the source.
 pub(crate) fn intern(name: &'static str, location: &'static Location<'static>) -> &'static Site {
     let key = Key { name: name.as_ptr().addr(), location: ptr::from_ref(location).addr() };
+    find(key, || Site::new(name, location.file(), location.line()))
+}
+
+/// The site of the tasks that are spawned at a place in the source.
+#[cfg(tokio_unstable)]
+pub(crate) fn spawned_at(location: &'static Location<'static>) -> &'static Site {
+    let key = Key { name: 0, location: ptr::from_ref(location).addr() };
+    find(key, || Site::task(location))
+}
+
+fn find(key: Key, make: impl Fn() -> Site) -> &'static Site {
     for probe in 0..PROBES_MAX {
-        let entry = TABLE[(key.start() + probe) % SITES_MAX].get_or_init(|| Interned {
-            key,
-            site: Site::new(name, location.file(), location.line()),
-        });
+        let entry =
+            TABLE[(key.start() + probe) % SITES_MAX].get_or_init(|| Interned { key, site: make() });
         if entry.key == key {
             return &entry.site;
         }
