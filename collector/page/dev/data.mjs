@@ -283,6 +283,24 @@ function episodes(f, from, to, now) {
   return out;
 }
 
+function stacks(f, from, to, now) {
+  const of = recentPolls(f, from, to, now);
+  const below = ['tokio::runtime::task::harness::poll_future', 'std::sys::thread::start'];
+  const frames = ['libc::syscall', 'std::sys::pal::unix::block', `${f.blame} (src/lib.rs:42)`];
+  return [{
+    stack_id: hex(16, f.name),
+    function: f.name,
+    service: f.service,
+    frames: [...frames, f.name, ...below],
+    blame_function: f.blame,
+    blame_crate: f.blame.split('::')[0],
+    cause: f.cause,
+    calls: of.length,
+    blocked_ns: of.reduce((sum, { ns }) => sum + ns, 0),
+    last_seen_ms: of[0]?.start ?? from,
+  }];
+}
+
 function services(rows) {
   const byName = Map.groupBy ? Map.groupBy(rows, (r) => r.service) : new Map();
   if (!Map.groupBy)
@@ -333,6 +351,7 @@ export function answer(name, params, empty) {
     top: ranked,
     episodes: () => functions.flatMap((f) => episodes(f, from, to, now)),
     polls: () => functions.flatMap((f) => polls(f, from, to, now)),
+    stacks: () => functions.flatMap((f) => stacks(f, from, to, now)),
     services: () => services(ranked()),
     suspects: () => (empty ? [] : suspects(now)),
   };

@@ -54,6 +54,19 @@ export interface PollRow {
   stall: boolean | number;
 }
 
+export interface StackRow {
+  stack_id: string;
+  function: string;
+  service: string;
+  frames: string[];
+  blame_function: string;
+  blame_crate: string;
+  cause: string;
+  calls: number;
+  blocked_ns: number;
+  last_seen_ms: number;
+}
+
 export interface ServiceRow {
   service: string;
   instances: number;
@@ -86,6 +99,7 @@ export interface Rows {
   top: TopRow;
   episodes: EpisodeRow;
   polls: PollRow;
+  stacks: StackRow;
   services: ServiceRow;
   suspects: SuspectRow;
 }

@@ -53,6 +53,7 @@ test('a culprit leads to its episodes and polls, and back leads to the list as i
     await clickFunction(page, culprit);
     await page.waitForSelector('.episodes tbody tr');
     await page.waitForSelector('.polls tbody tr');
+    await page.waitForSelector('.stack .frames .blamed');
     assert.equal(parameter(page, 'function'), culprit);
     assert.equal(await page.$eval('h1', (h) => h.title), culprit);
     assert.equal(await page.evaluate(() => document.activeElement?.tagName), 'H1');

@@ -14,6 +14,7 @@ import { RANGES, useRouter } from '../route';
 import type { Route } from '../route';
 import { addTrends, stepOf } from '../trend';
 import { Episodes, Polls } from './evidence';
+import { Stacks } from './stacks';
 
 export function FunctionView() {
   const { route } = useRouter();
@@ -31,6 +32,7 @@ export function FunctionView() {
       {answer && answer.rows.length > 0 && (
         <Cost rows={answer.rows} window={answer.window} total={total} />
       )}
+      <Stacks {...subject} />
       <Episodes {...subject} />
       <Polls {...subject} />
     </div>

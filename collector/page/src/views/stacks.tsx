@@ -1,0 +1,63 @@
+// What the threads were doing while one function blocked them.
+
+import type { StackRow } from '../api';
+import { count, duration, share } from '../format';
+import { useQuery } from '../live';
+import { CauseTag, CopiedId, Name } from '../parts/cells';
+
+const LIMIT = 5;
+
+interface Subject {
+  function: string;
+  service: string;
+}
+
+export function Stacks(subject: Subject) {
+  const { answer, stale } = useQuery({ name: 'stacks', ...subject, limit: LIMIT });
+  const rows = answer?.rows ?? [];
+  // A sender without stacks has none to show, and needs no word about it.
+  if (rows.length === 0) return null;
+  const total = rows.reduce((sum, row) => sum + row.blocked_ns, 0);
+  return (
+    <section class={stale ? 'card stale' : 'card'} aria-busy={stale}>
+      <h2 id="stacks">Stacks while blocked</h2>
+      {rows.map((row, index) => (
+        <Stack key={row.stack_id} row={row} total={total} open={index === 0} />
+      ))}
+    </section>
+  );
+}
+
+function Stack({ row, total, open }: { row: StackRow; total: number; open: boolean }) {
+  return (
+    <details class="stack" open={open}>
+      <summary>
+        <strong>{duration(row.blocked_ns)}</strong> <span>{share(row.blocked_ns, total)}</span>{' '}
+        <span>{count(row.calls)} polls</span> <CauseTag of={row.cause} />{' '}
+        {row.blame_function && <Name of={row.blame_function} class="mono" />}
+      </summary>
+      {row.frames.length === 0 ? (
+        <p class="none">Its frames are not stored.</p>
+      ) : (
+        <ol class="frames">
+          {row.frames.map((frame, index) => (
+            // Frames of a recursion are equal: only their place tells them apart.
+            <li key={index} class={isBlamed(frame, row) ? 'blamed' : ''}>
+              <bdi class="mono">{frame}</bdi>
+              {isBlamed(frame, row) && <span class="badge badge-hot">blamed</span>}
+            </li>
+          ))}
+        </ol>
+      )}
+      <p class="stack-id">
+        stack <CopiedId id={row.stack_id} what="stack's id" />
+      </p>
+    </details>
+  );
+}
+
+/** A frame may have its file and line behind its name. */
+function isBlamed(frame: string, row: StackRow): boolean {
+  const name = row.blame_function;
+  return name !== '' && (frame === name || frame.startsWith(`${name} `));
+}
