@@ -111,8 +111,16 @@ fn ask(args: &QueryArgs) -> anyhow::Result<Vec<Value>> {
 }
 
 /// Columns that a terminal has no room for, or that mean nothing there.
-const NOT_IN_TABLE: [&str; 7] =
-    ["trend", "file", "line", "worst_trace_id", "worst_span_id", "stack_id", "episode_id"];
+const NOT_IN_TABLE: [&str; 8] = [
+    "trend",
+    "file",
+    "line",
+    "worst_trace_id",
+    "worst_span_id",
+    "stack_id",
+    "episode_id",
+    "frames",
+];
 
 fn table(name: &str, rows: &[Value]) -> Table {
     let columns = catalog::panel(name).map(|panel| panel.columns).unwrap_or_default();
