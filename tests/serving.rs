@@ -192,7 +192,7 @@ fn a_server_of_the_users_own_is_used_as_it_is() {
     first.sql("INSERT INTO elsewhere.schema_migrations (version, name) VALUES (99, 'later')");
     let (code, error) = refused(&migrate);
     assert_eq!(code, Some(78));
-    assert!(error.contains("schema version 99, but this holdup knows 2 only"), "{error}");
+    assert!(error.contains("schema version 99, but this holdup knows"), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
 }
 
