@@ -211,17 +211,17 @@ impl Builder {
         record::prepare();
         // A provider gives its spans ids of its own: one that goes on can't be told again by it.
         let stalls = matches!(target, Target::Otlp { .. });
+        // First: the watchdog's tick follows from them.
+        thresholds::start(threshold, rules);
         let judge = export::Judge::new(reports, self.report_descheduled, stalls);
         let started = watchdog::start(stacks).and_then(|watchdog| {
             // Its drop ends the thread when the other can't be started.
             Ok(Running { exporter: export::start(target, judge, timeout)?, watchdog })
         });
         match started {
-            Ok(running) => {
-                thresholds::start(threshold, rules);
-                Ok(Guard { running: Some(running) })
-            }
+            Ok(running) => Ok(Guard { running: Some(running) }),
             Err(error) => {
+                thresholds::stop();
                 INSTALLED.store(false, Ordering::Release);
                 Err(error)
             }

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use crate::export::budget::Budget;
 use crate::export::poll_span::{PollSpan, Subject};
+use crate::polling::clock;
 use crate::polling::record::{self, Place, Record};
-use crate::polling::{clock, slot};
 use crate::stack;
 use crate::thresholds;
 use crate::watchdog::ledger::{self, Judged, Key, Stall};
@@ -137,8 +137,7 @@ impl Judge {
         }
         let was_announced = self.announced.remove(&(record.slot, record.start));
         let Judged { mut findings, own_ns } = ledger::lock().judge(record);
-        let owner = slot::owner_of(record.slot, record.thread.id);
-        let runtime = owner.as_ref().and_then(|owner| owner.runtime_name());
+        let runtime = record.owner.runtime_name();
         let threshold_ns = match record.place {
             Place::Site(site) => thresholds::of_site(site, runtime),
             Place::Span(_) => thresholds::of_function(&record.place.function(), runtime),
@@ -166,7 +165,7 @@ impl Judge {
             parent: record.parent,
             task: record.task,
             worker: record.worker,
-            thread: record.thread,
+            thread: record.owner.thread,
             runtime: runtime.map(Box::from),
             is_stall: false,
         };

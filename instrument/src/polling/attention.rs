@@ -14,6 +14,14 @@ pub(crate) fn set_sleeper(thread: Option<Thread>) {
     *SLEEPER.write().unwrap_or_else(PoisonError::into_inner) = thread;
 }
 
+/// Has the watchdog look now, in whatever rhythm it is.
+pub(crate) fn nudge() {
+    let sleeper = SLEEPER.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(thread) = sleeper.as_ref() {
+        thread.unpark();
+    }
+}
+
 /// From here on [`wake`] wakes the sleeper.
 pub(crate) fn fall_asleep() {
     ASLEEP.store(true, Ordering::SeqCst);

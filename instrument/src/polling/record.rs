@@ -1,8 +1,8 @@
 //! What a slow poll leaves behind, and the bounded queue that takes it to the exporter.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_queue::ArrayQueue;
 use opentelemetry::Context;
@@ -12,7 +12,7 @@ use tokio::task::Id;
 use crate::polling::runtime;
 use crate::polling::site::Site;
 use crate::polling::slot::Slot;
-use crate::polling::thread::Thread;
+use crate::polling::thread::Owner;
 use crate::polling::usage::{Accounts, Usage};
 
 /// Records that wait for the exporter.
@@ -26,7 +26,7 @@ static CAPTURED_IN_ALL: AtomicU64 = AtomicU64::new(0);
 static DROPPED_IN_ALL: AtomicU64 = AtomicU64::new(0);
 
 /// One slow poll. Times are in ticks of [`clock`](crate::polling::clock).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) place: Place,
     pub(crate) start: u64,
@@ -37,7 +37,8 @@ pub(crate) struct Record {
     pub(crate) parent: Option<Parent>,
     pub(crate) task: Option<Id>,
     pub(crate) worker: Option<u32>,
-    pub(crate) thread: Thread,
+    /// The thread. It may have ended when the record is read.
+    pub(crate) owner: Arc<Owner>,
     /// Which slot the thread has, [`Slot::id`].
     pub(crate) slot: usize,
     /// Totals of the thread at the end of the poll.
@@ -93,9 +94,8 @@ impl Record {
         parent: Option<Parent>,
     ) -> Option<Self> {
         let owner = slot.own()?;
-        let thread = owner.thread;
         let context = current_context();
-        if thread.exports() || context.suppressed {
+        if owner.thread.exports() || context.suppressed {
             return None;
         }
         Some(Self {
@@ -107,9 +107,9 @@ impl Record {
             parent: parent.or(context.parent),
             task: runtime::task(),
             worker: runtime::worker(),
-            thread,
             slot: slot.id(),
             usage: owner.accounts.as_ref().and_then(Accounts::read_own),
+            owner,
         })
     }
 }

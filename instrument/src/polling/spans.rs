@@ -59,6 +59,11 @@ impl Frame {
         self.outer_nested.store(outer.nested, Ordering::Relaxed);
     }
 
+    /// For other threads: whether a poll that began then is around the span.
+    pub(super) fn is_in(&self, start: u64) -> bool {
+        self.outer_start.load(Ordering::Relaxed) == start
+    }
+
     /// For other threads: what is around the span that began at `start`.
     pub(super) fn around(&self, start: u64) -> Option<Snapshot> {
         if self.start.load(Ordering::Relaxed) != start {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::install::InstallError;
 use crate::measure;
 use crate::polling::site::Site;
-use crate::polling::{clock, slot, switch};
+use crate::polling::{attention, clock, slot, switch};
 
 mod rule;
 
@@ -97,6 +97,7 @@ pub fn set_threshold(pattern: &str, threshold: impl Into<Threshold>) -> Result<(
     state.rules.insert(0, rule);
     state.sites.clear();
     state.apply();
+    attention::nudge();
     Ok(())
 }
 

@@ -1,47 +1,18 @@
 //! Calls into the OS that have no safe form.
 #![cfg_attr(target_os = "linux", allow(unsafe_code))]
 
-/// The scheduler's smallest slice, in nanoseconds.
+/// Has this thread run as soon as it wakes up, where the process may ask for that (CAP_SYS_NICE): it
+/// is on time then on a machine with more work than CPUs. It runs for microseconds at a time.
 #[cfg(target_os = "linux")]
-const SLICE_NS: u64 = 100_000;
-
-/// Has this thread scheduled soon after it wakes up, for little time at once: it then is on time
-/// on a machine with more work than CPUs. Linux knows it from 6.12 on; others ignore it.
-#[cfg(target_os = "linux")]
-pub(super) fn ask_for_short_slices() {
-    // struct sched_attr of <linux/sched/types.h>, first version.
-    #[repr(C)]
-    struct Attributes {
-        size: u32,
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime: u64,
-        deadline: u64,
-        period: u64,
-    }
-    /// The nice value stays that of the process.
-    const KEEP_PARAMS_OFF: u64 = 0;
-    // SAFETY: getpriority reads nothing of ours; 0 is this thread.
-    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-    let attributes = Attributes {
-        size: 48,
-        policy: 0,
-        flags: KEEP_PARAMS_OFF,
-        nice,
-        priority: 0,
-        runtime: SLICE_NS,
-        deadline: 0,
-        period: 0,
-    };
-    // SAFETY: the kernel reads `size` bytes at the pointer, which are the structure's. A refusal
-    // changes nothing.
-    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+pub(super) fn ask_for_priority() {
+    let lowest = libc::sched_param { sched_priority: 1 };
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: the kernel reads the structure; 0 is this thread. A refusal changes nothing.
+    unsafe { libc::sched_setscheduler(0, policy, &raw const lowest) };
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn ask_for_short_slices() {}
+pub(super) fn ask_for_priority() {}
 
 /// CPU time of a thread of this process, in nanoseconds. None when the thread has ended.
 #[cfg(target_os = "linux")]

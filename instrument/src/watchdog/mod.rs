@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -53,10 +54,19 @@ pub(crate) fn start(stacks: stack::Settings) -> Result<Watchdog, InstallError> {
     ledger::open();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
+    let (ready, is_ready) = sync_channel(1);
+    let body = move || {
+        ffi::ask_for_priority();
+        attention::set_sleeper(Some(thread::current()));
+        let _ = ready.send(());
+        run(&stopped, stacks);
+    };
     let thread = thread::Builder::new()
         .name("holdup-watchdog".to_owned())
-        .spawn(move || run(&stopped, stacks))
+        .spawn(body)
         .map_err(|source| InstallError::Thread { source })?;
+    // A busy machine may take long to start it, and polls begin with the return from here.
+    let _ = is_ready.recv();
     Ok(Watchdog { stop, thread: Some(thread) })
 }
 
@@ -71,13 +81,12 @@ impl Drop for Watchdog {
 }
 
 fn run(stop: &AtomicBool, stacks: stack::Settings) {
-    ffi::ask_for_short_slices();
-    attention::set_sleeper(Some(thread::current()));
     let mut scanner = Scanner::new(stacks);
     let mut lateness = Lateness::new();
     let mut idle = 0;
     while !stop.load(Ordering::Acquire) {
         let tick = tick(thresholds::lowest_ns());
+        let scanned = clock::now();
         let activity = scanner.scan(tick);
         idle = if activity == Activity::Polls { 0 } else { idle + 1 };
         lateness.begin();
@@ -89,8 +98,9 @@ fn run(stop: &AtomicBool, stacks: stack::Settings) {
         };
         if idle < IDLE_TICKS {
             thread::park_timeout(most);
-        } else {
-            sleep(most);
+        } else if sleep(most, scanned) {
+            // Whoever woke it is about to poll, and may not have come so far yet.
+            idle = 0;
         }
         if let Some(gap) = lateness.end(most, tick) {
             ledger::lock().add_gap(gap);
@@ -100,13 +110,16 @@ fn run(stop: &AtomicBool, stacks: stack::Settings) {
     ledger::close(clock::now());
 }
 
-/// Sleeps until a thread polls, or for no longer than `most`.
-fn sleep(most: Duration) {
+/// Sleeps until a thread polls, or for no longer than `most`. Whether a thread polls.
+fn sleep(most: Duration, scanned: u64) -> bool {
     attention::fall_asleep();
+    let mut is_quiet = true;
     for slot in slot::used() {
         slot.ask_to_wake();
+        // It may have begun a poll since it was looked at, before it could know.
+        is_quiet &= slot.innermost_start() <= scanned;
     }
-    attention::sleep(most);
+    !is_quiet || attention::sleep(most)
 }
 
 /// Half of the lowest threshold.

@@ -13,7 +13,7 @@ use crate::polling::usage::{Accounts, Usage};
 use crate::polling::{clock, spans as polled_spans};
 use crate::stack::{self, Sampler, Target};
 use crate::thresholds;
-use crate::watchdog::ledger::{self, Ledger, Stall};
+use crate::watchdog::ledger::{self, Key, Ledger, Stall};
 use crate::watchdog::seen::{Ids, Reading, STACKS_MAX, Seen};
 use crate::watchdog::throttle::Throttle;
 use crate::watchdog::{ffi, probe, spans, victims};
@@ -39,6 +39,8 @@ pub(super) struct Scanner {
     sampler: Option<Sampler>,
     throttle: Throttle,
     ids: RandomIdGenerator,
+    /// Polls whose stack is to be taken after the look at all slots.
+    wanted: Vec<(Key, Target)>,
     /// Age of the youngest of the old polls, in ticks.
     youngest_old: u64,
 }
@@ -53,6 +55,8 @@ struct Watched {
     last: u64,
     /// Start of the innermost poll at that time: the same one, or a span in it.
     innermost: u64,
+    /// Its totals at that time.
+    usage: Usage,
     /// The last span that was the innermost poll, and its start.
     span: (u64, u64),
 }
@@ -72,6 +76,7 @@ impl Scanner {
             sampler: Some(Sampler::new(stacks)),
             throttle: Throttle::open(),
             ids: RandomIdGenerator::default(),
+            wanted: Vec::new(),
             youngest_old: 0,
         }
     }
@@ -114,7 +119,24 @@ impl Scanner {
         }
         // The time of the beginning: a poll that ended since may not have been looked at.
         ledger.settle(now.at, now.lowest);
+        drop(ledger);
+        self.take_stacks();
         activity
+    }
+
+    /// Takes the stacks that are wanted. A thread that runs may let itself be waited for.
+    fn take_stacks(&mut self) {
+        for (key, target) in self.wanted.drain(..) {
+            let Some(stack) = self.sampler.as_mut().and_then(|sampler| sampler.sample(&target))
+            else {
+                continue;
+            };
+            // It may be of a later poll, if that one has ended meanwhile.
+            let goes_on = slot::used().iter().any(|slot| slot.id() == key.0 && slot.is_in(key.1));
+            if goes_on && let Some(seen) = ledger::lock().polls.get_mut(&key) {
+                seen.stacks.push(stack);
+            }
+        }
     }
 
     /// Looks at one slot that is in a poll, and tells for how long it has been.
@@ -151,23 +173,23 @@ impl Scanner {
             Entry::Vacant(place) => {
                 let seen = place.insert(Seen::new(&snapshot, reading.at, reading.usage));
                 seen.note_throttled(throttled);
+                seen.work_out_unseen(thread.usage, doing);
                 seen
             }
         };
+        thread.usage = reading.usage.unwrap_or_default();
         seen.look(reading, doing);
         if is_worth_it {
             seen.count_faults(probe::faults(owner.thread.id));
             victims::count(seen, &owner);
         }
         let own = age.saturating_sub(snapshot.nested);
-        if own >= now.lowest / 2
-            && seen.stacks.len() < STACKS_MAX
-            && let (Some(sampler), Some(target)) = (self.sampler.as_mut(), thread.target)
-        {
-            seen.stacks.extend(sampler.sample(&target));
+        if own >= now.lowest / 2 && seen.wants_stack() {
+            let key = (slot.id(), snapshot.start);
+            self.wanted.extend(thread.target.map(|target| (key, target)));
         }
         if own >= now.lowest && known.is_some() {
-            self.report_if_due(index, slot, (innermost, snapshot), ledger);
+            self.report_if_due(index, slot, (innermost, snapshot, reading.at), ledger);
         }
         Some(age)
     }
@@ -177,7 +199,7 @@ impl Scanner {
         &mut self,
         index: usize,
         slot: &'static Slot,
-        (innermost, snapshot): (Snapshot, Snapshot),
+        (innermost, snapshot, at): (Snapshot, Snapshot, u64),
         ledger: &mut Ledger,
     ) -> Option<()> {
         let owner = self.threads.get(index)?.owner.clone()?;
@@ -190,7 +212,6 @@ impl Scanner {
             Place::Site(site) => thresholds::of_site(site, owner.runtime_name()),
             Place::Span(_) => thresholds::of_function(&place.function(), owner.runtime_name()),
         };
-        let at = clock::now();
         let duration = at.saturating_sub(snapshot.start);
         let gaps = ledger.gaps_within(snapshot.start, at);
         let own = duration.saturating_sub(snapshot.nested).saturating_sub(gaps);
@@ -277,6 +298,7 @@ impl Watched {
         let generation = slot.generation();
         if self.owner.is_none() || self.generation != generation {
             self.generation = generation;
+            self.usage = Usage::default();
             self.owner = slot.owner();
             let id = self.owner.as_ref().and_then(|owner| i32::try_from(owner.thread.id).ok());
             self.target = id.and_then(stack::target);

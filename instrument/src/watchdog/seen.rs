@@ -10,6 +10,9 @@ use crate::polling::usage::Usage;
 use crate::stack::RawStack;
 use crate::watchdog::cause::{self, Cause, Doing, Samples, Split};
 
+/// A wait for a CPU that is shorter can't be told from the time that it takes to look.
+const READING_NS_MAX: u64 = 200_000;
+
 /// Stacks that are kept of one poll: their common ancestor is what lasted.
 pub(super) const STACKS_MAX: usize = 6;
 
@@ -33,11 +36,14 @@ pub(crate) struct Seen {
     /// Own time between the looks, and what of it the thread was charged with.
     watched: u64,
     charged: Usage,
-    /// Own time since the accounts last moved, while the thread was ready: it waits for a CPU, and
-    /// is charged with that when it has got one.
+    /// Own time in which the thread was ready and that it was not charged with: it waits for a CPU,
+    /// and is charged with that when it has got one.
     pending: u64,
+    /// Wait for a CPU before it was first looked at.
+    unseen: u64,
     samples: Samples,
-    faults: Option<(u64, u64)>,
+    /// Page faults, and when they were counted: first, and last.
+    faults: Option<[(u64, u64); 2]>,
     throttled: Option<u64>,
     pub(super) stacks: Vec<RawStack>,
     pub(super) ids: Option<Ids>,
@@ -90,6 +96,7 @@ impl Seen {
             watched: 0,
             charged: Usage::default(),
             pending: 0,
+            unseen: 0,
             samples: Samples::default(),
             faults: None,
             throttled: None,
@@ -103,16 +110,31 @@ impl Seen {
         }
     }
 
+    /// Works out what the thread waited for a CPU between the beginning of the poll and the first
+    /// look, from its totals `before` that. It can't have computed for longer than it was charged
+    /// with; if it is ready, and was charged with waiting as well, the rest of the time was that.
+    pub(super) fn work_out_unseen(&mut self, before: Usage, doing: Option<Doing>) {
+        let (Some(later), Some(Doing::Running)) = (self.usage, doing) else { return };
+        let own = self.at.saturating_sub(self.start).saturating_sub(self.nested);
+        let idle = clock::nanoseconds(own).saturating_sub(later.cpu.saturating_sub(before.cpu));
+        self.unseen = later.runqueue.saturating_sub(before.runqueue).min(idle);
+    }
+
     /// Charges the time since the last look. `doing` is what the thread was found to do.
     pub(super) fn look(&mut self, reading: Reading, doing: Option<Doing>) {
         let (own, charged) = self.since(&reading);
         self.watched += own;
         self.charged.cpu += charged.cpu;
         self.charged.runqueue += charged.runqueue;
-        let moved = charged.cpu > 0 || charged.runqueue > 0;
         self.pending = match doing {
-            Some(Doing::Running) if !moved => self.pending + own,
-            _ => 0,
+            Some(Doing::Running) => {
+                let unexplained =
+                    (self.pending + own).saturating_sub(charged.cpu + charged.runqueue);
+                // Its clock and ours are not read at the same instant.
+                if unexplained < READING_NS_MAX { 0 } else { unexplained }
+            }
+            Some(Doing::Waiting(_)) => 0,
+            Some(Doing::Stopped) | None => self.pending,
         };
         if let Some(doing) = doing {
             self.samples.add(doing);
@@ -121,10 +143,16 @@ impl Seen {
         self.left = 0;
     }
 
+    /// Whether one more stack would tell something. A thread that waits for a CPU has nothing new to
+    /// say, and keeps who asks it waiting.
+    pub(super) fn wants_stack(&self) -> bool {
+        self.stacks.len() < STACKS_MAX && self.pending == 0
+    }
+
     pub(super) fn count_faults(&mut self, faults: Option<u64>) {
         if let Some(faults) = faults {
-            let first = self.faults.map_or(faults, |(first, _)| first);
-            self.faults = Some((first, faults));
+            let last = (faults, self.at);
+            self.faults = Some([self.faults.map_or(last, |[first, _]| first), last]);
         }
     }
 
@@ -183,27 +211,34 @@ impl Seen {
             findings.cause = Some(cause::decide(None, &self.samples));
             return findings;
         }
-        let runqueue = (charged.runqueue + pending).min(own);
+        let runqueue = (self.unseen + charged.runqueue + pending).min(own);
         // Before it was seen it is taken to have done as it did afterwards, but for waiting for a
         // CPU: what nobody saw excuses nothing.
-        let unseen = own.saturating_sub(watched);
+        let unseen = own.saturating_sub(watched).saturating_sub(self.unseen);
         let working = watched.saturating_sub(charged.runqueue).max(1);
         let before = u128::from(unseen) * u128::from(charged.cpu.min(working));
         let before = u64::try_from(before / u128::from(working)).unwrap_or(0);
         let cpu = (charged.cpu + before).min(own - runqueue);
         let off = own - runqueue - cpu;
         findings.throttled = self.throttled_of(off, throttled);
-        let (first, last) = self.faults.unwrap_or_default();
         let split = Split {
             cpu,
             runqueue: runqueue + findings.throttled,
             off: off - findings.throttled,
-            faults: last - first,
+            faults: self.faults_in(own),
         };
         findings.cause = Some(cause::decide(Some(split), &self.samples));
         findings.cpu = Some(cpu);
         findings.runqueue = Some(runqueue);
         findings
+    }
+
+    /// Page faults in so much time, at the rate that was seen.
+    fn faults_in(&self, own: u64) -> u64 {
+        let [(first, from), (last, to)] = self.faults.unwrap_or_default();
+        let window = clock::nanoseconds(to.saturating_sub(from));
+        let faults = u128::from(last.saturating_sub(first)) * u128::from(own);
+        u64::try_from(faults / u128::from(window.max(1))).unwrap_or(u64::MAX)
     }
 
     /// A thread that is throttled is ready, and charged with nothing.
@@ -265,6 +300,34 @@ mod tests {
         assert_eq!(meanwhile.cause, Some(Cause::Runqueue));
         let findings = seen.conclude(Some(reading(14, 3, 10)), 14 * MS, None);
         assert!(about(findings.runqueue, 10), "{findings:?}");
+    }
+
+    #[test]
+    fn a_wait_that_goes_on_is_not_taken_for_time_off_the_cpu() {
+        let mut seen = seen(1);
+        seen.look(reading(6, 2, 0), Some(Doing::Running));
+        seen.look(reading(11, 2, 0), Some(Doing::Running));
+        let meanwhile = seen.conclude(None, 11 * MS, None);
+        assert!(about(meanwhile.runqueue, 8), "{meanwhile:?}");
+        seen.look(reading(16, 4, 11), Some(Doing::Running));
+        assert!(about(seen.conclude(None, 16 * MS, None).runqueue, 11));
+    }
+
+    #[test]
+    fn how_a_poll_began_is_worked_out_from_what_its_thread_was_charged_with() {
+        let begun = |cpu, runqueue, doing| {
+            let mut seen = seen(30);
+            (seen.start, seen.usage) = (clock::ticks(10 * MS), reading(0, cpu, runqueue).usage);
+            seen.work_out_unseen(Usage::default(), Some(doing));
+            seen.conclude(Some(reading(31, cpu + 1, runqueue)), 21 * MS, None)
+        };
+        assert!(about(begun(8, 20, Doing::Running).runqueue, 12), "it computed for 8 ms at most");
+        assert!(
+            about(begun(20, 20, Doing::Running).runqueue, 0),
+            "it may have computed all the time"
+        );
+        assert!(about(begun(8, 3, Doing::Running).runqueue, 3), "it waited for 3 ms at most");
+        assert!(about(begun(8, 20, Doing::Waiting(Cause::Sleep)).runqueue, 0), "it slept");
     }
 
     #[test]

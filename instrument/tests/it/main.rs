@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod attribute;
+mod causes;
 mod environment;
 mod export;
 mod innocents;
@@ -16,5 +17,7 @@ mod session;
 #[cfg(tokio_unstable)]
 mod spawned;
 mod stalls;
+mod standstill;
+mod thresholds;
 mod watched_runtimes;
 mod wrapper;

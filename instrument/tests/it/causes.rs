@@ -1,0 +1,215 @@
+//! Why a poll took long, each kind of block for itself and beside others.
+#![cfg(target_os = "linux")]
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use holdup::DetectBlocking;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::receiver::Poll;
+use crate::session::{Session, block, eventually, names, on_one_thread};
+
+const BLOCK: Duration = Duration::from_millis(80);
+const PAGE: usize = 4096;
+
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
+}
+
+/// Computes until this thread was on a CPU for so long.
+fn spin(cpu: Duration) {
+    let until = cpu_time() + cpu;
+    while cpu_time() < until {
+        (0..1000).for_each(|n| {
+            black_box(n);
+        });
+    }
+}
+
+fn waits_for_mutex() {
+    let lock = Arc::new(Mutex::new(()));
+    let (held, other) = (lock.lock().unwrap(), Arc::clone(&lock));
+    let waits = move || drop(other.lock().unwrap());
+    // The lock is held by this thread, so another has to be the one that waits.
+    let waits = thread::spawn(move || on_one_thread(async { waits() }.detect_blocking("it::lock")));
+    thread::sleep(BLOCK);
+    drop(held);
+    waits.join().unwrap();
+}
+
+fn waits_for_condition() {
+    let (flag, condition) = (Mutex::new(false), Condvar::new());
+    let flag = flag.lock().unwrap();
+    drop(condition.wait_timeout_while(flag, BLOCK, |flag| !*flag).unwrap());
+}
+
+fn writes_through() {
+    let mut file = tempfile();
+    let start = Instant::now();
+    while start.elapsed() < BLOCK {
+        file.write_all(&[1; PAGE]).unwrap();
+        file.sync_all().unwrap();
+    }
+}
+
+/// Beside the test program: temporary folders may be in memory, where nothing is waited for.
+fn tempfile() -> File {
+    let path = std::env::current_exe().unwrap().with_extension("tmp");
+    let options = File::options().create(true).truncate(true).write(true).open(&path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    options
+}
+
+fn reads_from_socket() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    thread::spawn(move || {
+        thread::sleep(BLOCK);
+        server.write_all(b"!").unwrap();
+    });
+    client.read_exact(&mut [0]).unwrap();
+}
+
+fn touches_fresh_memory() {
+    let until = cpu_time() + BLOCK;
+    while cpu_time() < until {
+        let mut memory = vec![0_u8; 64 * 1024 * 1024];
+        memory.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+        black_box(&memory);
+    }
+}
+
+/// Blocks again as long as the machine was so busy that the thread mostly waited for a CPU.
+fn told(session: &Session, function: &'static str, block: impl Fn()) -> Poll {
+    for attempt in 1.. {
+        block();
+        let of_it = || {
+            let polls = session.receiver.polls();
+            polls.into_iter().filter(|poll| poll.function() == function).collect::<Vec<_>>()
+        };
+        eventually("the poll arrives", || of_it().len() == attempt);
+        let poll = of_it().remove(attempt - 1);
+        if attempt == 10 || poll.text("holdup.cause").as_deref() != Some("runqueue") {
+            return poll;
+        }
+    }
+    unreachable!("there is a last attempt")
+}
+
+#[test]
+fn each_cause_is_told() {
+    let with = |builder: holdup::Builder| {
+        builder.threshold(Duration::from_millis(20)).report_descheduled(true)
+    };
+    let session = Session::with(with);
+    let on_this_thread = |function: &'static str, block: fn()| {
+        told(&session, function, || on_one_thread(async { block() }.detect_blocking(function)))
+    };
+    for (function, block, expected) in [
+        ("it::sleep", (|| thread::sleep(BLOCK)) as fn(), "sleep"),
+        ("it::cpu", || spin(BLOCK), "cpu"),
+        ("it::condition", waits_for_condition, "lock"),
+        ("it::disk", writes_through, "disk"),
+        ("it::net", reads_from_socket, "net"),
+        ("it::page fault", touches_fresh_memory, "page_fault"),
+    ] {
+        let poll = on_this_thread(function, block);
+        assert_eq!(poll.text("holdup.cause").as_deref(), Some(expected), "{poll:?}");
+        let cpu = Duration::from_nanos(poll.integer("holdup.cpu_ns").unwrap());
+        let few = Duration::from_millis(8);
+        match expected {
+            "sleep" | "lock" | "net" => assert!(cpu < few, "{cpu:?} {poll:?}"),
+            "cpu" => assert!(cpu + few > BLOCK, "{cpu:?} {poll:?}"),
+            _ => {}
+        }
+    }
+    let poll = told(&session, "it::lock", waits_for_mutex);
+    assert_eq!(poll.text("holdup.cause").as_deref(), Some("lock"), "{poll:?}");
+    drop(session.finish());
+}
+
+/// Threads that compute, more than there are CPUs.
+struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Load {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads = (0..8).map(|_| {
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    black_box(0);
+                }
+            })
+        });
+        Self { threads: threads.collect(), stop }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
+    }
+}
+
+fn cause(polls: &[Poll], function: &str) -> String {
+    let poll = polls.iter().find(|poll| poll.function() == function);
+    let poll = poll.unwrap_or_else(|| panic!("{function} was not found"));
+    poll.text("holdup.cause").unwrap_or_else(|| "none".to_owned())
+}
+
+#[test]
+fn a_thread_that_gets_no_cpu_is_told_from_one_that_computes() {
+    let session = Session::with(|builder| builder.threshold(Duration::from_millis(25)));
+    let load = Load::start();
+    on_one_thread(async {
+        async { spin(BLOCK) }.detect_blocking("it::crowded").await;
+        for _ in 0..20 {
+            async { spin(Duration::from_millis(12)) }.detect_blocking("it::short").await;
+        }
+    });
+    drop(load);
+    on_one_thread(async { block(40) }.detect_blocking("it::last"));
+    let polls = session.finish();
+    // Of a poll whose thread lost its CPU before the first look, the wait may not be known.
+    let short = polls.iter().filter(|poll| poll.function() == "it::short").count();
+    assert!(short <= 2, "short polls are nobody's fault: {:?}", names(&polls));
+    assert_eq!(cause(&polls, "it::crowded"), "runqueue");
+    let crowded = polls.iter().find(|poll| poll.function() == "it::crowded").unwrap();
+    let waited = crowded.integer("holdup.runqueue_ns").unwrap();
+    assert!(waited > crowded.integer("holdup.cpu_ns").unwrap(), "{crowded:?}");
+    let last = polls.iter().find(|poll| poll.function() == "it::last").unwrap();
+    assert!(last.integer("holdup.poll.descheduled").is_some_and(|n| n > 0), "{last:?}");
+}
+
+#[test]
+fn polls_without_a_cpu_are_reported_if_that_is_wanted() {
+    let with = |builder: holdup::Builder| {
+        builder.threshold(Duration::from_millis(25)).report_descheduled(true)
+    };
+    let session = Session::with(with);
+    let load = Load::start();
+    on_one_thread(async {
+        for _ in 0..10 {
+            async { spin(Duration::from_millis(12)) }.detect_blocking("it::short").await;
+        }
+    });
+    drop(load);
+    let polls = session.finish();
+    assert!(!polls.is_empty(), "the machine has work for all its CPUs");
+    let causes = polls.iter().map(|poll| poll.text("holdup.cause")).collect::<Vec<_>>();
+    assert!(causes.iter().all(|cause| cause.as_deref() == Some("runqueue")), "{causes:?}");
+}
