@@ -74,6 +74,7 @@ impl Judge {
     /// Takes what there is: records first, so that a report which comes with them was made before
     /// they were.
     pub(super) fn gather(&mut self) {
+        self.names.rest();
         while self.records.len() < WAITING_MAX {
             let Some(record) = record::pop() else { break };
             self.records.push_back(record);

@@ -75,6 +75,10 @@ impl Sampler {
     }
 }
 
+impl Cache {
+    pub(crate) fn rest(&mut self) {}
+}
+
 pub(crate) fn resolve(_cache: &mut Cache, _stacks: &[RawStack]) -> Resolved {
     Resolved::default()
 }

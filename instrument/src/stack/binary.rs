@@ -31,8 +31,13 @@ pub struct Binary {
     loader: addr2line::Loader,
     folders: Folders,
     build_id: BuildId,
-    has_symbols: bool,
+    /// How many symbols.
+    symbols: usize,
 }
+
+/// What the loader keeps of a compile unit, on average: its table of abbreviations above all.
+const UNIT_BYTES: usize = 8 << 10;
+const SYMBOL_BYTES: usize = 32;
 
 /// Why a file can't be used.
 #[doc(hidden)]
@@ -76,15 +81,20 @@ impl Binary {
         let map = ffi::map_file(&File::open(path).map_err(read)?).map_err(read)?;
         let object = object::File::parse(&*map).map_err(|error| format(error.to_string()))?;
         let build_id = object.build_id().ok().flatten().map(BuildId::new).unwrap_or_default();
-        let has_symbols = object.symbols().next().is_some();
+        let symbols = object.symbols().count();
         let folders = Folders::of(&object);
         let loader = addr2line::Loader::new(path).map_err(|error| format(error.to_string()))?;
-        Ok(Self { loader, folders, build_id, has_symbols })
+        Ok(Self { loader, folders, build_id, symbols })
     }
 
     /// The build id in hexadecimal digits; none if the linker gave none.
     pub fn build_id(&self) -> Option<String> {
         self.build_id.is_known().then(|| self.build_id.to_string())
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.folders.units() * UNIT_BYTES + self.symbols * SYMBOL_BYTES
     }
 
     pub(super) fn is_build(&self, id: &BuildId) -> bool {
@@ -93,7 +103,7 @@ impl Binary {
 
     /// Whether it has a table of symbols, without which there are no names.
     pub fn has_symbols(&self) -> bool {
-        self.has_symbols
+        self.symbols > 0
     }
 
     /// The functions at an address, innermost first, as lines of a stack. Empty when nothing is

@@ -22,7 +22,10 @@ struct Folder {
 
 /// The folders of all crates of a program.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Folders(Vec<Folder>);
+pub(super) struct Folders {
+    all: Vec<Folder>,
+    units: usize,
+}
 
 /// What a file's path tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +58,7 @@ impl Folders {
         let mut units = dwarf.units();
         while let Some(header) = units.next()? {
             let unit = dwarf.unit(header)?;
+            self.units += 1;
             if let (Some(name), Some(built_in)) = (unit.name, unit.comp_dir) {
                 self.add(&name.to_string_lossy(), &built_in.to_string_lossy());
             }
@@ -68,9 +72,14 @@ impl Folders {
         let name = name.split('.').next().unwrap_or_default().to_owned();
         let root = joined(built_in, root);
         let folder = Folder { name, built_in: built_in.to_owned(), root };
-        if !self.0.contains(&folder) {
-            self.0.push(folder);
+        if !self.all.contains(&folder) {
+            self.all.push(folder);
         }
+    }
+
+    /// How many compile units there are.
+    pub(super) fn units(&self) -> usize {
+        self.units
     }
 
     /// What is known of a source file, given by its whole path.
@@ -87,7 +96,7 @@ impl Folders {
                 folder.root.ends_with("/lib.rs"),
             )
         };
-        if let Some(folder) = self.0.iter().filter(around).max_by_key(likelihood) {
+        if let Some(folder) = self.all.iter().filter(around).max_by_key(likelihood) {
             let crate_name = folder.name.clone();
             let module = module(&crate_name, &folder.root, file);
             let inside = file.strip_prefix(folder.built_in.as_str());
@@ -141,7 +150,7 @@ mod tests {
         let tokio = "/a/.cargo/registry/src/index-1/tokio-1.54.1";
         folders.add("src/lib.rs/@/tokio.3-cgu.0", tokio);
         folders.add("a.c", "/build/c");
-        assert_eq!(folders.0.len(), 5);
+        assert_eq!(folders.all.len(), 5);
         let source = |file: &str| {
             let Source { crate_name, module, shown } = folders.source(file);
             [crate_name, module, shown]

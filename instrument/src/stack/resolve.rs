@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::stack::binary::{Binary, Frame};
 use crate::stack::modules::{BuildId, Module};
@@ -13,13 +14,32 @@ use crate::stack::verdict;
 const ADDRESSES_MAX: usize = 4096;
 /// Files that are kept open, the ones asked last.
 const BINARIES_MAX: usize = 4;
+/// What the open files may take of memory while nobody asks. A program of a thousand compile units
+/// takes half of it; those of a larger one are read again when there is a stall of another kind.
+const RESTING_BYTES_MAX: usize = 12 << 20;
+/// How long an open file that is too large for that is kept after it was last asked.
+const LINGER: Duration = Duration::from_secs(10);
 
 /// What is known of names. Bounded. Files are opened when they are first asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     addresses: HashMap<(Build, u64), Arc<[Frame]>>,
-    /// The one asked last is last. None for a file that can't be used.
-    binaries: Vec<(Build, Option<Binary>)>,
+    /// The one asked last is last.
+    binaries: Vec<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    build: Build,
+    /// None for a file that can't be used.
+    binary: Option<Binary>,
+    asked: Instant,
+}
+
+impl Opened {
+    fn bytes(&self) -> usize {
+        self.binary.as_ref().map_or(0, Binary::bytes)
+    }
 }
 
 type Build = (String, BuildId);
@@ -126,18 +146,35 @@ impl Cache {
 
     /// The file of a module, unless what is on disk isn't what was loaded.
     fn binary(&mut self, build: &Build) -> Option<&Binary> {
-        if let Some(at) = self.binaries.iter().position(|(known, _)| known == build) {
+        let asked = Instant::now();
+        if let Some(at) = self.binaries.iter().position(|known| known.build == *build) {
             let found = self.binaries.remove(at);
-            self.binaries.push(found);
+            self.binaries.push(Opened { asked, ..found });
         } else {
             let path = if build.0.is_empty() { "/proc/self/exe" } else { &build.0 };
             let opened = path.starts_with('/').then(|| Binary::open(Path::new(path)).ok());
-            let same = opened.flatten().filter(|binary| binary.is_build(&build.1));
+            let binary = opened.flatten().filter(|binary| binary.is_build(&build.1));
             if self.binaries.len() >= BINARIES_MAX {
                 self.binaries.remove(0);
             }
-            self.binaries.push((build.clone(), same));
+            self.binaries.push(Opened { build: build.clone(), binary, asked });
         }
-        self.binaries.last().and_then(|(_, binary)| binary.as_ref())
+        self.binaries.last().and_then(|opened| opened.binary.as_ref())
+    }
+
+    pub(super) fn resting_bytes(&self) -> usize {
+        self.binaries.iter().map(Opened::bytes).sum()
+    }
+
+    /// Gives memory back that nobody has asked for in a while. To be called now and then.
+    pub(crate) fn rest(&mut self) {
+        let mut bytes = self.resting_bytes();
+        while bytes > RESTING_BYTES_MAX {
+            let Some(at) = self.binaries.iter().position(|opened| opened.asked.elapsed() > LINGER)
+            else {
+                break;
+            };
+            bytes -= self.binaries.remove(at).bytes();
+        }
     }
 }

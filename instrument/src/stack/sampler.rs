@@ -1,11 +1,12 @@
 //! Takes one stack, by the way that suits what the thread does.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::stack::modules::Modules;
-use crate::stack::proc::{self, Blocked, Whereabouts};
+use crate::stack::proc::{self, Blocked, Status, Whereabouts};
 use crate::stack::registers::Registers;
 use crate::stack::threads::{self, Target};
 use crate::stack::unwind::{Unwinder, Unwound};
@@ -13,14 +14,21 @@ use crate::stack::{STACK_BYTES_MAX, Settings, ffi, signal};
 
 /// A thread that moves while it is copied is tried again so often.
 const ATTEMPTS_MAX: usize = 3;
+/// How long a thread that runs is looked at.
+const PATIENCE: Duration = Duration::from_millis(2);
 /// Between two looks at a thread that runs.
 const PAUSE: Duration = Duration::from_micros(250);
+
+/// Threads of which it is remembered since when they run.
+const RUNNING_MAX: usize = 1024;
 
 /// Takes stacks of threads. Keeps what it learned of the program's modules.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     settings: Settings,
     unwinder: Unwinder,
+    /// Each thread's time on a CPU when it was first seen to run without having waited since.
+    running: HashMap<i32, (Duration, Status)>,
     /// The copy of a stack, kept for its memory.
     copy: Vec<u8>,
     pub(super) counts: Counts,
@@ -55,7 +63,8 @@ impl Sampler {
     /// a moment, to see where threads begin.
     pub(crate) fn new(settings: Settings) -> Self {
         let (unwinder, counts) = (Unwinder::new(), Counts::default());
-        Self { settings, unwinder, copy: Vec::with_capacity(STACK_BYTES_MAX), counts }
+        let copy = Vec::with_capacity(STACK_BYTES_MAX);
+        Self { settings, unwinder, running: HashMap::new(), copy, counts }
     }
 
     /// The stack of a thread at this instant. None when it can't be had: the thread has ended, the
@@ -65,7 +74,6 @@ impl Sampler {
         let start = Instant::now();
         // A thread that runs is looked at for a while: if it blocks, no signal is needed, and if it
         // waits in between, none is sent.
-        let mut before = None;
         loop {
             match proc::whereabouts(target.tid) {
                 Whereabouts::Blocked(at) => {
@@ -76,19 +84,31 @@ impl Sampler {
                 Whereabouts::Running | Whereabouts::Unknown if !self.settings.signal => {}
                 Whereabouts::Running | Whereabouts::Unknown => {
                     let status = proc::status(target.tid)?;
-                    let before = before.get_or_insert(status);
-                    let quiet = status.is_running && status.waits == before.waits;
-                    if quiet && start.elapsed() >= signal::QUIET {
+                    if self.has_run(target.tid, status)? >= signal::QUIET {
                         return self.sample_running(target, &status);
                     }
-                    *before = status;
                 }
             }
-            if start.elapsed() > signal::QUIET * 2 {
+            if start.elapsed() > PATIENCE {
                 return None;
             }
             thread::sleep(PAUSE);
         }
+    }
+
+    /// For how long the thread is known to have been on a CPU without waiting for anything.
+    fn has_run(&mut self, tid: i32, status: Status) -> Option<Duration> {
+        let time = ffi::cpu_time(tid)?;
+        if self.running.len() >= RUNNING_MAX {
+            self.running.clear();
+        }
+        let known = self.running.entry(tid).or_insert((time, status));
+        // Less than before: another thread has got the id.
+        let is_other = time < known.0 || known.1.waits != status.waits;
+        if is_other || !status.is_running || !known.1.is_running {
+            *known = (time, status);
+        }
+        Some(time.saturating_sub(known.0))
     }
 
     /// A thread that is off its CPU, without its help. Its stack is copied; that is worth something
@@ -130,7 +150,7 @@ impl Sampler {
         ffi::read_memory(sp, &mut again) == self.copy.len() && again == self.copy
     }
 
-    fn sample_running(&mut self, target: &Target, status: &proc::Status) -> Option<RawStack> {
+    fn sample_running(&mut self, target: &Target, status: &Status) -> Option<RawStack> {
         let (registers, present) = signal::copy(target, status, &mut self.copy)?;
         let is_cut = present.stack_high.saturating_sub(registers.sp) > STACK_BYTES_MAX as u64;
         drop(present);

@@ -2,7 +2,8 @@
 //!
 //! A signal ends some system calls early (`EINTR`) although the handler asks for their restart: a
 //! read with `SO_RCVTIMEO`, `poll`, a raw `nanosleep`. So it is sent only to a thread that has been
-//! on a CPU for a while without waiting for anything.
+//! on a CPU for a while without waiting for anything. To be ready to run is not enough: so is a
+//! thread whose read is over, which has yet to learn that from the kernel.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -13,8 +14,8 @@ use crate::stack::registers::Registers;
 use crate::stack::threads::Present;
 use crate::stack::{signal_ffi, threads};
 
-/// How long a thread has to run without waiting before it is signalled.
-pub(super) const QUIET: Duration = Duration::from_millis(1);
+/// How long a thread has to be on a CPU without waiting before it is signalled.
+pub(super) const QUIET: Duration = Duration::from_micros(500);
 /// How long its answer is waited for. A thread that has no CPU takes no signal.
 const ANSWER: Duration = Duration::from_millis(20);
 /// Most answers take less: no sleep is worth it.

@@ -2,6 +2,7 @@
 
 mod blocked;
 mod builds;
+mod cost;
 mod ffi;
 mod load;
 
