@@ -20,7 +20,7 @@ pub(super) fn thread_id() -> i32 {
 
 /// How long a thread of this process was on a CPU, up to this instant.
 pub(super) fn cpu_time(tid: i32) -> Option<Duration> {
-    // How the kernel makes a clock of a thread's id: of one thread, and of what the scheduler counts.
+    // How the kernel makes a clock of a thread's id: of one thread, and of what is scheduled.
     const OF_THREAD: libc::clockid_t = 4;
     const SCHEDULED: libc::clockid_t = 2;
     let clock = (!tid << 3) | OF_THREAD | SCHEDULED;
