@@ -89,6 +89,10 @@ pub const THROTTLED_NS: &str = "holdup.throttled_ns";
 /// True when every worker of the runtime was held by a slow poll at once. Boolean.
 pub const RUNTIME_STALLED: &str = "holdup.runtime.stalled";
 
+/// True for a worker that was held though no watched poll was in sight: at least one of a few polls
+/// took long. Boolean.
+pub const SAMPLED: &str = "holdup.sampled";
+
 /// Busy time of a span made by `tracing-opentelemetry`, a sum over all its polls. Integer,
 /// nanoseconds.
 pub const BUSY_NS: &str = "busy_ns";

@@ -182,6 +182,9 @@ fn attributes(subject: &Subject, function: String) -> Vec<KeyValue> {
     // tokio shows the number of a task only as text.
     let task = subject.task.and_then(|id| id.to_string().parse::<i64>().ok());
     attributes.extend(task.map(|id| KeyValue::new(contract::TASK_ID, id)));
+    if matches!(subject.place, Place::Site(site) if site.is_worker()) {
+        attributes.push(KeyValue::new(contract::SAMPLED, true));
+    }
     #[cfg(tokio_unstable)]
     if let Place::Site(site) = subject.place
         && let Some(place) = site.spawned_at()

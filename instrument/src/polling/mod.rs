@@ -17,4 +17,5 @@ pub(crate) mod spans;
 pub(crate) mod subscribers;
 pub(crate) mod switch;
 pub(crate) mod thread;
+pub(crate) mod turn;
 pub(crate) mod usage;

@@ -4,6 +4,7 @@ use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::polling::{clock, switch};
@@ -44,10 +45,15 @@ pub struct Site {
     threshold_ticks: AtomicU64,
     /// Under which it is measured; 0 until it is first polled.
     number: AtomicU32,
+    /// Stands for a worker of a runtime, in which it is not known which poll is long.
+    is_worker: bool,
 }
 
 /// One tick: the first poll of all is long enough to ask, see [`Site::reached`].
 const UNRESOLVED: u64 = 1;
+
+/// Runtimes whose workers are told apart by name.
+const WORKER_SITES_MAX: usize = 256;
 
 enum Name {
     Given(&'static str),
@@ -91,6 +97,7 @@ impl Site {
             threshold_ns: 0,
             threshold_ticks: AtomicU64::new(UNRESOLVED),
             number: AtomicU32::new(0),
+            is_worker: false,
         }
     }
 
@@ -128,6 +135,11 @@ impl Site {
             Name::SpawnedAt(place) => Some(place),
             Name::Given(_) | Name::Inside(_) => None,
         }
+    }
+
+    /// Whether it stands for a worker, of which it is not known which poll was long.
+    pub(crate) fn is_worker(&self) -> bool {
+        self.is_worker
     }
 
     /// The source file.
@@ -186,6 +198,22 @@ impl Site {
         let limit = self.limit(base);
         (ticks >= limit).then_some(limit)
     }
+}
+
+/// The site of a runtime's workers: one for each name, within a bound.
+pub(crate) fn worker_of(runtime: &str) -> &'static Site {
+    static SITES: Mutex<Vec<&'static Site>> = Mutex::new(Vec::new());
+    let mut sites = SITES.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_full = sites.len() >= WORKER_SITES_MAX;
+    let name = if is_full { "worker".to_owned() } else { format!("worker of {runtime}") };
+    if let Some(known) = sites.iter().find(|site| site.function() == name) {
+        return known;
+    }
+    let name: &'static str = Box::leak(name.into_boxed_str());
+    let site = Site { is_worker: true, ..Site::new(name, "", 0) };
+    let site: &'static Site = Box::leak(Box::new(site));
+    sites.push(site);
+    site
 }
 
 impl fmt::Debug for Site {

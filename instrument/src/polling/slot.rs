@@ -8,6 +8,7 @@ use crate::measure::table::Table;
 use crate::polling::site::{Site, SiteCell};
 use crate::polling::spans::{Frame, Held, SPANS_DEPTH_MAX};
 use crate::polling::thread::Owner;
+use crate::polling::turn::Turn;
 use crate::polling::{attention, record, switch};
 use crate::stack;
 
@@ -55,6 +56,7 @@ pub(crate) struct Slot {
     owner: SharedOwner,
     /// Made when the slot is first taken.
     table: OnceLock<&'static Table>,
+    pub(crate) turn: Turn,
     pub(super) frames: [Frame; SPANS_DEPTH_MAX],
 }
 
@@ -105,6 +107,7 @@ impl Slot {
             generation: AtomicU32::new(0),
             owner: Mutex::new(None),
             table: OnceLock::new(),
+            turn: Turn::new(),
             frames: [const { Frame::new() }; SPANS_DEPTH_MAX],
         }
     }
@@ -151,6 +154,11 @@ impl Slot {
         if let Some(table) = self.table.get() {
             table.set_runtime(number);
         }
+    }
+
+    /// Grows with the polls that have ended on this thread.
+    pub(crate) fn polled(&self) -> u64 {
+        self.nested()
     }
 
     pub(super) fn give_back(&self, ticks: u64) {
@@ -257,6 +265,7 @@ impl Slot {
 
     fn clear(&self) {
         self.settle_by_other();
+        self.turn.end(self, || None);
         self.set_innermost(Innermost { site: None, start: 0, nested: 0 });
         self.span.store(0, Ordering::Relaxed);
         self.depth.store(0, Ordering::Relaxed);

@@ -10,7 +10,7 @@ pub(crate) mod registry;
 mod tasks;
 
 use std::cell::Cell;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::{Builder, Handle, Id};
 
@@ -23,8 +23,12 @@ use crate::runtime::registry::Runtime;
 /// With `--cfg tokio_unstable` every task is watched too, under the place where it was spawned, with
 /// no annotation: `task spawned at src/main.rs:12:5`. What is annotated inside of it has its own time.
 ///
-/// It takes the builder's hook `on_thread_park` (and `on_before_task_poll` and `on_after_task_poll`
-/// with `tokio_unstable`): a builder has one of each, and the later call wins. It also spawns one
+/// On stable tokio a worker that is held for 100 ms or more is reported with its stack, marked
+/// `holdup.sampled`, although nothing on it was annotated; `docs/instrument.md` tells what that can't
+/// see.
+///
+/// It takes the builder's hooks `on_thread_park` and `on_thread_unpark`, or with `tokio_unstable`
+/// `on_thread_park`, `on_before_task_poll` and `on_after_task_poll`: a builder has one of each, and the later call wins. It also spawns one
 /// task that is polled once a second, which the runtime counts among its alive tasks.
 ///
 /// # Examples
@@ -37,7 +41,13 @@ use crate::runtime::registry::Runtime;
 /// ```
 pub fn watch_runtime(builder: &mut Builder) -> &mut Builder {
     // A builder can build several runtimes, which share the hooks.
-    let spawned = Spawned::default();
+    let spawned = Arc::new(Spawned::default());
+    // With hooks for every poll nothing has to be inferred.
+    #[cfg(not(tokio_unstable))]
+    {
+        let spawned = Arc::clone(&spawned);
+        builder.on_thread_unpark(move || spawned.unpark());
+    }
     builder.on_thread_park(move || spawned.park());
     #[cfg(tokio_unstable)]
     builder
@@ -61,7 +71,23 @@ thread_local! {
 impl Spawned {
     /// A thread of the runtime is about to park: a thread that has nothing to do.
     fn park(&self) {
-        let Ok(handle) = Handle::try_current() else { return };
+        let Some(number) = self.current() else { return };
+        if let Some(slot) = slot::existing() {
+            slot.set_runtime(number);
+            slot.turn.end(slot, || Some(registry::find(number)?.site()));
+        }
+    }
+
+    /// A thread of the runtime goes on.
+    #[cfg(not(tokio_unstable))]
+    fn unpark(&self) {
+        let (Some(number), Some(slot)) = (self.current(), slot::current()) else { return };
+        slot.turn.begin(number, tokio::runtime::worker_index().unwrap_or(usize::MAX));
+    }
+
+    /// The number of the runtime that this thread works for.
+    fn current(&self) -> Option<u32> {
+        let handle = Handle::try_current().ok()?;
         let id = handle.id();
         let known = LAST.try_with(Cell::get).ok().flatten();
         let number = match known {
@@ -69,9 +95,7 @@ impl Spawned {
             _ => self.number(&handle, id),
         };
         let _ = LAST.try_with(|last| last.set(Some((id, number))));
-        if let Some(slot) = slot::existing() {
-            slot.set_runtime(number);
-        }
+        Some(number)
     }
 
     #[cold]

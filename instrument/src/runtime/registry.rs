@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::polling::clock;
+use crate::polling::site::{self, Site};
 
 /// Runtimes that are watched at one time.
 const RUNTIMES_MAX: usize = 64;
@@ -17,6 +18,7 @@ static NUMBERS: AtomicU32 = AtomicU32::new(1);
 #[derive(Debug)]
 pub(crate) struct Runtime {
     name: String,
+    site: &'static Site,
     number: u32,
     /// Wakes the probe; none before its first poll, and when it is gone.
     waker: Mutex<Option<Waker>>,
@@ -46,6 +48,7 @@ impl Runtime {
             return None;
         }
         let runtime = Arc::new(Self {
+            site: site::worker_of(&name),
             name,
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             waker: Mutex::new(None),
@@ -69,6 +72,11 @@ impl Runtime {
         &self.name
     }
 
+    /// What a worker that is held is reported as.
+    pub(crate) fn site(&self) -> &'static Site {
+        self.site
+    }
+
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
@@ -90,16 +98,20 @@ impl Runtime {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    /// Wakes the probe, unless it has not answered yet.
-    fn ask(&self) {
-        if self.asked.load(Ordering::Acquire) != 0 {
-            return;
+    /// Wakes the probe, unless it has not answered yet. Since when it has not, 0 if there is none.
+    pub(crate) fn ask(&self) -> u64 {
+        let asked = self.asked.load(Ordering::Acquire);
+        if asked != 0 {
+            return asked;
         }
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(waker) = waker {
-            self.asked.store(clock::now(), Ordering::Release);
+            let now = clock::now();
+            self.asked.store(now, Ordering::Release);
             waker.wake();
+            return now;
         }
+        0
     }
 
     pub(crate) fn state(&self) -> State {
@@ -120,6 +132,12 @@ impl Runtime {
 /// Every watched runtime.
 pub(crate) fn all() -> Vec<Arc<Runtime>> {
     RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// The runtime of a number.
+pub(crate) fn find(number: u32) -> Option<Arc<Runtime>> {
+    let runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    runtimes.iter().find(|runtime| runtime.number == number).cloned()
 }
 
 /// Asks every runtime how it is.

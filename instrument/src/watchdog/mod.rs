@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use crate::install::InstallError;
 use crate::polling::{attention, clock, slot};
+use crate::watchdog::held::Held;
 use crate::watchdog::lateness::Lateness;
 use crate::watchdog::scan::{Activity, Scanner};
 use crate::{stack, thresholds};
 
 mod cause;
 mod ffi;
+mod held;
 mod lateness;
 pub(crate) mod ledger;
 #[cfg_attr(target_os = "linux", path = "probe/linux.rs")]
@@ -81,13 +83,14 @@ impl Drop for Watchdog {
 }
 
 fn run(stop: &AtomicBool, stacks: stack::Settings) {
+    let mut held = Held::new(stacks);
     let mut scanner = Scanner::new(stacks);
     let mut lateness = Lateness::new();
     let mut idle = 0;
     while !stop.load(Ordering::Acquire) {
         let tick = tick(thresholds::lowest_ns());
         let scanned = clock::now();
-        let activity = scanner.scan(tick);
+        let activity = held.scan(scanner.scan(tick));
         idle = if activity == Activity::Polls { 0 } else { idle + 1 };
         lateness.begin();
         let most = match activity {

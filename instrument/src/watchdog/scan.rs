@@ -307,7 +307,7 @@ impl Watched {
 }
 
 /// Totals of a thread up to here.
-fn usage(owner: &Owner) -> Option<Usage> {
+pub(super) fn usage(owner: &Owner) -> Option<Usage> {
     let runqueue = owner.accounts.as_ref().and_then(Accounts::runqueue)?;
     Some(Usage { cpu: ffi::cpu_ns(owner.thread.id)?, runqueue })
 }

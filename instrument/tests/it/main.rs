@@ -7,6 +7,8 @@ mod attribute;
 mod causes;
 mod environment;
 mod export;
+#[cfg(not(tokio_unstable))]
+mod held;
 mod innocents;
 mod layer;
 mod metrics;
