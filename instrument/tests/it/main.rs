@@ -18,6 +18,7 @@ mod runtimes;
 mod session;
 #[cfg(tokio_unstable)]
 mod spawned;
+mod stacks;
 mod stalls;
 mod standstill;
 mod thresholds;
