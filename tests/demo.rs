@@ -19,9 +19,6 @@ struct Truth {
     calls: u64,
     blocked_ns: u64,
     culprit: bool,
-    /// Polls that the machine made longer than the threshold, by not running their thread. Each
-    /// would be under it on a machine with a CPU to spare.
-    stretched: u64,
 }
 
 /// Runs the demo against a collector and returns what it says of itself when it ends.
@@ -43,7 +40,6 @@ fn run_demo(collector: &Collector) -> BTreeMap<String, Truth> {
             calls,
             blocked_ns: number(&row, "blocked_ns"),
             culprit: row["culprit"].as_bool().expect("true or false"),
-            stretched: number(&row, "stretched"),
         };
         (row["function"].as_str().expect("a name").to_owned(), truth)
     };
@@ -73,9 +69,9 @@ fn every_culprit_is_found_and_no_innocent() {
         let ratio = found / true_ns as f64;
         assert!((0.9..1.1).contains(&ratio), "{function}: {found} ns found, {true_ns} true");
     }
-    for (function, truth) in &innocents {
-        let calls = found.get(*function).map_or(0, |row| row["calls"].as_u64().expect("a count"));
-        assert!(calls <= truth.stretched, "{function} is innocent: {}", found[*function]);
+    for (function, _) in &innocents {
+        let blamed = found.get(*function);
+        assert!(blamed.is_none(), "{function} is innocent, however busy the machine: {blamed:?}");
     }
     assert!(found.keys().all(|f| truth.contains_key(f)), "nothing else is blamed: {found:?}");
     let episodes = collector.ask("episodes?service=demo");
@@ -85,8 +81,7 @@ fn every_culprit_is_found_and_no_innocent() {
     assert_eq!(polls, culprits.iter().map(|(_, t)| t.calls).sum::<u64>());
 
     let names = |all: &[(&String, &Truth)]| {
-        let names = all.iter().filter(|(_, t)| t.stretched == 0).map(|(name, _)| name.as_str());
-        names.collect::<Vec<_>>().join(",")
+        all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(",")
     };
     page_in_a_browser(&collector, &names(&culprits), &names(&innocents));
 }

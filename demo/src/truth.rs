@@ -15,12 +15,7 @@ pub(crate) struct Meter {
     calls: AtomicU64,
     blocked_ns: AtomicU64,
     elapsed_ns: AtomicU64,
-    stretched: AtomicU64,
 }
-
-/// A poll that was meant to be short and took this long held its thread, whoever's fault it was:
-/// Holdup's default threshold, less what a poll takes around its work.
-const STRETCHED: Duration = Duration::from_micros(9_500);
 
 impl Meter {
     /// For a function that blocks.
@@ -40,7 +35,6 @@ impl Meter {
             calls: AtomicU64::new(0),
             blocked_ns: AtomicU64::new(0),
             elapsed_ns: AtomicU64::new(0),
-            stretched: AtomicU64::new(0),
         }
     }
 
@@ -58,21 +52,12 @@ impl Meter {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes a poll that was meant to be short and began at `since`: a machine with too little CPU
-    /// lets it last longer.
-    pub(crate) fn polled(&self, since: Instant) {
-        if since.elapsed() >= STRETCHED {
-            self.stretched.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     fn read(&self) -> Truth {
         Truth {
             function: self.function,
             calls: self.calls.load(Ordering::Relaxed),
             blocked_ns: self.blocked_ns.load(Ordering::Relaxed),
             elapsed_ns: self.elapsed_ns.load(Ordering::Relaxed),
-            stretched: self.stretched.load(Ordering::Relaxed),
             culprit: self.culprit,
         }
     }
@@ -88,8 +73,6 @@ pub(crate) struct Truth {
     pub(crate) blocked_ns: u64,
     /// Time from a call to its end, which is what naive tools go by.
     pub(crate) elapsed_ns: u64,
-    /// Short polls of an innocent that a busy machine made long: these may be reported.
-    pub(crate) stretched: u64,
     pub(crate) culprit: bool,
 }
 

@@ -14,8 +14,6 @@ pub(crate) struct Truth {
     pub(crate) calls: u64,
     pub(crate) blocked_ns: u64,
     pub(crate) culprit: bool,
-    /// Short polls of an innocent that a busy machine made long.
-    pub(crate) stretched: u64,
 }
 
 #[derive(Debug, Default)]
@@ -24,8 +22,6 @@ pub(crate) struct Verdict {
     innocents: usize,
     missing: Vec<String>,
     blamed: Vec<String>,
-    /// Polls of innocents that were truly long, because the machine was busy.
-    stretched: u64,
     calls_missing: u64,
     /// The largest difference in blocked time, as a share of the truth.
     difference_max: f64,
@@ -45,11 +41,6 @@ pub(crate) fn of(truth: &[Truth], rows: &[Row]) -> Verdict {
             (true, None) => {
                 verdict.culprits += 1;
                 verdict.missing.push(truth.function.clone());
-            }
-            // The poll did hold its thread; only its cause would tell that the machine is to blame.
-            (false, Some(row)) if row.calls <= truth.stretched => {
-                verdict.innocents += 1;
-                verdict.stretched += row.calls;
             }
             (false, Some(row)) => {
                 verdict.innocents += 1;
@@ -95,10 +86,6 @@ impl fmt::Display for Verdict {
         match self.blamed.len() {
             0 => write!(formatter, ", none of {} innocents blamed", self.innocents),
             blamed => write!(formatter, ", {blamed} of {} innocents BLAMED", self.innocents),
-        }?;
-        match self.stretched {
-            0 => Ok(()),
-            polls => write!(formatter, " ({polls} of their polls were long: the machine is busy)"),
         }
     }
 }
@@ -108,7 +95,7 @@ mod tests {
     use super::*;
 
     fn truth(function: &str, culprit: bool) -> Truth {
-        Truth { function: function.into(), calls: 10, blocked_ns: 1000, culprit, stretched: 2 }
+        Truth { function: function.into(), calls: 10, blocked_ns: 1000, culprit }
     }
 
     fn row(function: &str, calls: u64, blocked_ns: u64) -> Row {
@@ -137,13 +124,6 @@ mod tests {
     fn an_innocent_that_is_listed_is_blamed() {
         let verdict = of(&[truth("awaits", false)], &[row("awaits", 3, 600)]);
         assert!(verdict.check().unwrap_err().to_string().contains("blamed awaits (3 polls)"));
-    }
-
-    #[test]
-    fn what_a_busy_machine_made_long_is_said_and_not_held_against_holdup() {
-        let verdict = of(&[truth("awaits", false)], &[row("awaits", 2, 30)]);
-        verdict.check().unwrap();
-        assert!(verdict.to_string().contains("(2 of their polls were long"), "{verdict}");
     }
 
     #[test]
