@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use object::Object;
+use object::{Object, ObjectSection};
 
 use crate::stack::folders::Folders;
 use crate::stack::modules::BuildId;
@@ -33,6 +33,8 @@ pub struct Binary {
     build_id: BuildId,
     /// How many symbols.
     symbols: usize,
+    /// Bytes of sections that are compressed in the file, and not in memory.
+    unpacked: u64,
 }
 
 /// What the loader keeps of a compile unit, on average: its table of abbreviations above all.
@@ -82,9 +84,10 @@ impl Binary {
         let object = object::File::parse(&*map).map_err(|error| format(error.to_string()))?;
         let build_id = object.build_id().ok().flatten().map(BuildId::new).unwrap_or_default();
         let symbols = object.symbols().count();
+        let unpacked = unpacked_bytes(&object);
         let folders = Folders::of(&object);
         let loader = addr2line::Loader::new(path).map_err(|error| format(error.to_string()))?;
-        Ok(Self { loader, folders, build_id, symbols })
+        Ok(Self { loader, folders, build_id, symbols, unpacked })
     }
 
     /// The build id in hexadecimal digits; none if the linker gave none.
@@ -94,7 +97,9 @@ impl Binary {
 
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.folders.units() * UNIT_BYTES + self.symbols * SYMBOL_BYTES
+        let unpacked = usize::try_from(self.unpacked).unwrap_or(usize::MAX);
+        let kept = self.folders.units() * UNIT_BYTES + self.symbols * SYMBOL_BYTES;
+        kept.saturating_add(unpacked)
     }
 
     pub(super) fn is_build(&self, id: &BuildId) -> bool {
@@ -159,6 +164,12 @@ impl Binary {
         let is_foreign = origin::is_foreign(file);
         Frame { function, crate_name, segment, file: source.shown, line, is_foreign }
     }
+}
+
+fn unpacked_bytes(object: &object::File<'_>) -> u64 {
+    let data = object.sections().filter_map(|section| section.compressed_data().ok());
+    let packed = data.filter(|data| data.format != object::CompressionFormat::None);
+    packed.map(|data| data.uncompressed_size).sum()
 }
 
 /// A closure that the debugging information names by a number alone is named by the generic argument

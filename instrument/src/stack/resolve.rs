@@ -1,6 +1,7 @@
 //! Names for the addresses of stacks, and what is remembered of them.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -127,8 +128,11 @@ impl Cache {
         let frames = match self.addresses.get(&key) {
             Some(frames) => Arc::clone(frames),
             None => {
-                let binary = self.binary(&key.0);
-                let frames = binary.map(|binary| binary.frames(offset)).unwrap_or_default();
+                // A file whose debugging information is broken may not stop the exporter.
+                let named = catch_unwind(AssertUnwindSafe(|| {
+                    self.binary(&key.0).map(|binary| binary.frames(offset))
+                }));
+                let frames = named.ok().flatten().unwrap_or_default();
                 let frames = Arc::<[Frame]>::from(frames);
                 if self.addresses.len() >= ADDRESSES_MAX {
                     self.addresses.clear();
