@@ -41,7 +41,10 @@ pub(super) struct Present {
 /// Takes its thread out when it is dropped, which has to happen on that thread. Waits for a capture
 /// that is under way, a few milliseconds at most.
 #[derive(Debug)]
-pub(crate) struct Registered(Option<&'static Thread>);
+pub(crate) struct Registered {
+    thread: Option<&'static Thread>,
+    process: u32,
+}
 
 impl Thread {
     const fn new() -> Self {
@@ -60,26 +63,33 @@ impl Thread {
 
 /// Registers this thread.
 pub(crate) fn register() -> Registered {
-    let Some((low, high)) = ffi::stack_bounds() else { return Registered(None) };
+    let process = std::process::id();
+    let Some((low, high)) = ffi::stack_bounds() else {
+        return Registered { thread: None, process };
+    };
     let tid = ffi::thread_id();
     for thread in &THREADS {
         if thread.tid.load(Ordering::Relaxed) != 0 {
             continue;
         }
-        let _guard = thread.hold();
+        // One that is busy is taken, or was when this process was forked off.
+        let Ok(_guard) = thread.present.try_lock() else { continue };
         if thread.tid.load(Ordering::Relaxed) == 0 {
             thread.stack_low.store(low, Ordering::Relaxed);
             thread.stack_high.store(high, Ordering::Relaxed);
             thread.tid.store(tid, Ordering::Release);
-            return Registered(Some(thread));
+            return Registered { thread: Some(thread), process };
         }
     }
-    Registered(None)
+    Registered { thread: None, process }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        if let Some(thread) = self.0 {
+        // A child of `fork` has the lock as it was: held for ever, if a sampler had it then.
+        if let Some(thread) = self.thread
+            && self.process == std::process::id()
+        {
             let _guard = thread.hold();
             thread.tid.store(0, Ordering::Release);
         }
