@@ -6,8 +6,8 @@ use super::{caught, modules, obey, tokens};
 /// What the files below a folder must not use.
 struct Wall {
     folder: &'static str,
-    /// Only files outside it are held to this wall.
-    except: &'static str,
+    /// Files that are not held to this wall, each for the reason that stands with it.
+    except: &'static [&'static str],
     /// A path that begins with one of these crosses it.
     forbidden: &'static [&'static str],
     /// Why, and what to do.
@@ -17,13 +17,13 @@ struct Wall {
 const WALLS: [Wall; 5] = [
     Wall {
         folder: "instrument/",
-        except: "",
+        except: &[],
         forbidden: &["holdup_collector", "collector"],
         instead: "the crate that services depend on knows nothing of the collector",
     },
     Wall {
         folder: "instrument/src/polling/",
-        except: "",
+        except: &[],
         forbidden: &[
             "crate::export",
             "crate::exporter",
@@ -35,8 +35,12 @@ const WALLS: [Wall; 5] = [
     },
     Wall {
         folder: "instrument/src/polling/",
-        // Asks the kernel, once and before the first poll, which clock it trusts.
-        except: "instrument/src/polling/clock.rs",
+        except: &[
+            // Asks the kernel, once and before the first poll, which clock it trusts.
+            "instrument/src/polling/clock.rs",
+            // Reads a file of /proc that is kept open, when a poll was slow: under a microsecond.
+            "instrument/src/polling/usage.rs",
+        ],
         forbidden: &[
             "std::fs",
             "std::net",
@@ -50,7 +54,7 @@ const WALLS: [Wall; 5] = [
     },
     Wall {
         folder: "collector/src/fold/",
-        except: "",
+        except: &[],
         forbidden: &[
             "std::time::Instant",
             "std::time::SystemTime",
@@ -71,7 +75,7 @@ const WALLS: [Wall; 5] = [
     },
     Wall {
         folder: "collector/src/",
-        except: "collector/src/store/",
+        except: &["collector/src/store/"],
         forbidden: &["clickhouse"],
         instead: "only collector/src/store talks to ClickHouse: give it a method",
     },
@@ -103,7 +107,7 @@ fn walls_crossed(files: &[File]) -> Vec<String> {
 impl Wall {
     fn stops(&self, file: &str, path: &str) -> bool {
         let inside = file.starts_with(self.folder)
-            && (self.except.is_empty() || !file.starts_with(self.except));
+            && !self.except.iter().any(|except| file.starts_with(except));
         inside
             && self.forbidden.iter().any(|forbidden| {
                 let rest = path.strip_prefix(forbidden);

@@ -5,8 +5,10 @@
 /// A framework such as `axum`, `hyper` or `tower` is not among them. It calls the service, so it is
 /// further out than what is to blame, unless it blocks by itself.
 const NOT_TO_BLAME: [&[&str]; 6] = [
-    // What comes with the compiler, and the crates that std is made of.
+    // What comes with the compiler, and the crates that std is made of. `__rustc` is where the
+    // compiler puts the allocator's entry points.
     &[
+        "__rustc",
         "std",
         "core",
         "alloc",
