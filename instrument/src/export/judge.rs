@@ -3,7 +3,7 @@
 //! A record says how long a poll took; the watchdog's ledger says why. A record waits until the
 //! watchdog has looked once more after the poll's end, which is at most a tick.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -16,6 +16,8 @@ use crate::thresholds;
 use crate::watchdog::ledger::{self, Judged, Key, Stall};
 use crate::watchdog::{Cause, Findings, spans};
 
+/// How long the record of a poll that ended may take, in nanoseconds.
+const RECORD_NS_MAX: u64 = 2_000_000_000;
 /// Records that are looked at together.
 const WAITING_MAX: usize = 512;
 /// Polls that go on, of which a report was sent.
@@ -51,7 +53,7 @@ pub(crate) struct Judge {
     records: VecDeque<Record>,
     names: stack::Cache,
     /// Polls of which a report was sent before they returned.
-    announced: HashSet<Key>,
+    announced: HashMap<Key, Stall>,
     /// What the last span to tell told.
     told: Unreported,
 }
@@ -66,7 +68,7 @@ impl Judge {
             stalls: VecDeque::new(),
             records: VecDeque::new(),
             names: stack::Cache::default(),
-            announced: HashSet::new(),
+            announced: HashMap::new(),
             told: unreported(),
         }
     }
@@ -102,7 +104,7 @@ impl Judge {
                 return Some(span);
             }
         }
-        None
+        if self.records.is_empty() { self.next_without_record() } else { None }
     }
 
     fn next_record(&mut self) -> Option<Record> {
@@ -115,28 +117,30 @@ impl Judge {
         if self.announced.len() >= ANNOUNCED_MAX || !self.may_report(false) {
             return None;
         }
-        self.announced.insert(stall.key);
-        let subject = Subject {
-            place: stall.place,
-            start: stall.key.1,
-            duration: stall.duration,
-            own_ns: clock::nanoseconds(stall.own),
-            threshold_ns: stall.threshold_ns,
-            parent: None,
-            task: None,
-            worker: None,
-            thread: stall.thread,
-            runtime: stall.runtime,
-            is_stall: true,
-        };
-        Some(self.span(&subject, &stall.findings))
+        let span = self.span(&subject_of(&stall, true), &stall.findings);
+        self.announced.insert(stall.key, stall);
+        Some(span)
+    }
+
+    /// The end of a poll that was reported while it lasted, and whose record did not come: it didn't
+    /// fit, or what looked like a poll was none.
+    fn next_without_record(&mut self) -> Option<PollSpan> {
+        let age = clock::ticks(RECORD_NS_MAX);
+        let ended = |key: &&Key| ledger::lock().has_been_left(**key, age);
+        let key = *self.announced.keys().find(ended)?;
+        let mut stall = self.announced.remove(&key)?;
+        let left = ledger::lock().forget(key).unwrap_or(key.1);
+        let longer = left.saturating_sub(key.1).saturating_sub(stall.duration);
+        stall.duration = stall.duration.saturating_add(longer);
+        stall.own = stall.own.saturating_add(longer);
+        Some(self.span(&subject_of(&stall, false), &stall.findings))
     }
 
     fn of_record(&mut self, record: &Record) -> Option<PollSpan> {
         if let Place::Span(function) = record.place {
             spans::is_async(function);
         }
-        let was_announced = self.announced.remove(&(record.slot, record.start));
+        let was_announced = self.announced.remove(&(record.slot, record.start)).is_some();
         let Judged { mut findings, own_ns } = ledger::lock().judge(record);
         let runtime = record.owner.runtime_name();
         let threshold_ns = match record.place {
@@ -221,5 +225,21 @@ impl Judge {
         });
         self.told = total;
         span
+    }
+}
+
+fn subject_of(stall: &Stall, is_stall: bool) -> Subject {
+    Subject {
+        place: stall.place,
+        start: stall.key.1,
+        duration: stall.duration,
+        own_ns: clock::nanoseconds(stall.own),
+        threshold_ns: stall.threshold_ns,
+        parent: None,
+        task: None,
+        worker: None,
+        thread: stall.thread,
+        runtime: stall.runtime.clone(),
+        is_stall,
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::polling::clock;
 use crate::polling::record::{Place, Record};
+use crate::polling::slot;
 use crate::polling::thread::Thread;
 use crate::watchdog::lateness::Gap;
 use crate::watchdog::seen::{Findings, Reading, Seen};
@@ -104,6 +105,23 @@ impl Ledger {
         let seen = self.polls.remove(&(record.slot, record.start));
         let conclude = |seen: Seen| seen.conclude(Some(reading), own_ns, self.throttled);
         Judged { findings: seen.map(conclude).unwrap_or_default(), own_ns }
+    }
+
+    /// Whether a poll has been over for `age` ticks. Another may be nested in one that goes on, so
+    /// only a thread that polls nothing tells for certain.
+    pub(crate) fn has_been_left(&self, key: Key, age: u64) -> bool {
+        let now = clock::now();
+        let slot = slot::used().iter().find(|slot| slot.id() == key.0);
+        self.polls.get(&key).is_some_and(|seen| {
+            seen.left != 0
+                && now.saturating_sub(seen.left) >= age
+                && slot.is_none_or(|slot| slot.innermost_start() == 0)
+        })
+    }
+
+    /// Forgets a poll that is over, and tells when it was first found to be.
+    pub(crate) fn forget(&mut self, key: Key) -> Option<u64> {
+        self.polls.remove(&key).map(|seen| seen.left)
     }
 
     /// Reports of polls that had not returned, oldest first.

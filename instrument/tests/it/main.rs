@@ -23,4 +23,5 @@ mod stalls;
 mod standstill;
 mod thresholds;
 mod watched_runtimes;
+mod victims;
 mod wrapper;

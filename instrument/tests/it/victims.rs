@@ -1,0 +1,60 @@
+//! Who waits while a worker is blocked.
+
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use holdup::DetectBlocking;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::receiver::Poll;
+use crate::session::{Session, block, eventually};
+
+fn two_workers() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+#[test]
+fn tasks_that_wait_for_blocked_workers_are_counted() {
+    let session = Session::with(|builder| builder.threshold(Duration::from_millis(50)));
+    let runtime = two_workers();
+    let (releases, blocked): (Vec<_>, Vec<_>) = (0..2)
+        .map(|_| {
+            let (release, is_released) = channel::<()>();
+            let blocks = async move { is_released.recv().is_err() }.detect_blocking("it::all");
+            (release, runtime.spawn(blocks))
+        })
+        .unzip();
+    let receiver = &session.receiver;
+    eventually("the watchdog has looked", || receiver.stalls().len() >= 2);
+    let waiting = (0..10).map(|_| runtime.spawn(async {})).collect::<Vec<_>>();
+    let counted = |poll: &Poll| poll.integer("holdup.victims") == Some(10);
+    eventually("they are counted", || receiver.stalls().iter().any(counted));
+    drop(releases);
+    runtime.block_on(async {
+        for task in blocked {
+            task.await.unwrap();
+        }
+        for task in waiting {
+            task.await.unwrap();
+        }
+    });
+    drop(runtime);
+    let polls = session.finish();
+    assert_eq!(polls.len(), 2);
+    assert!(polls.iter().all(|poll| poll.flag("holdup.runtime.stalled")), "{polls:?}");
+    assert!(polls.iter().any(counted), "{polls:?}");
+}
+
+#[test]
+fn a_runtime_with_a_worker_left_is_not_stalled() {
+    let session = Session::with(|builder| builder.threshold(Duration::from_millis(50)));
+    let runtime = two_workers();
+    runtime.block_on(async {
+        let blocks = async { block(300) }.detect_blocking("it::one");
+        runtime.spawn(blocks).await.unwrap();
+    });
+    drop(runtime);
+    let polls = session.finish();
+    assert!(!polls[0].flag("holdup.runtime.stalled"), "{polls:?}");
+    assert_eq!(polls[0].integer("holdup.victims"), Some(0), "{polls:?}");
+}
