@@ -18,6 +18,10 @@ use crate::watchdog::{Cause, Findings, spans};
 
 /// How long the record of a poll that ended may take, in nanoseconds.
 const RECORD_NS_MAX: u64 = 2_000_000_000;
+/// Functions in which a poll may block.
+const IN_PLACE: [&str; 2] =
+    ["tokio::task::blocking::block_in_place", "multi_thread::worker::block_in_place"];
+
 /// Records that are looked at together.
 const WAITING_MAX: usize = 512;
 /// Polls that go on, of which a report was sent.
@@ -117,7 +121,8 @@ impl Judge {
         if self.announced.len() >= ANNOUNCED_MAX || !self.may_report(false) {
             return None;
         }
-        let span = self.span(&subject_of(&stall, true), &stall.findings);
+        let was_announced = self.announced.contains_key(&stall.key);
+        let span = self.span(&subject_of(&stall, true), &stall.findings, was_announced)?;
         self.announced.insert(stall.key, stall);
         Some(span)
     }
@@ -133,7 +138,7 @@ impl Judge {
         let longer = left.saturating_sub(key.1).saturating_sub(stall.duration);
         stall.duration = stall.duration.saturating_add(longer);
         stall.own = stall.own.saturating_add(longer);
-        Some(self.span(&subject_of(&stall, false), &stall.findings))
+        self.span(&subject_of(&stall, false), &stall.findings, true)
     }
 
     fn of_record(&mut self, record: &Record) -> Option<PollSpan> {
@@ -174,7 +179,7 @@ impl Judge {
             runtime: runtime.map(Box::from),
             is_stall: false,
         };
-        Some(self.span(&subject, &findings))
+        self.span(&subject, &findings, was_announced)
     }
 
     /// Whether the code kept the thread for as long as the threshold. A standstill of the process
@@ -208,8 +213,18 @@ impl Judge {
         may
     }
 
-    fn span(&mut self, subject: &Subject, findings: &Findings) -> PollSpan {
+    /// None for what may block, as far as the stack tells. The end of what was announced is told in
+    /// any case.
+    fn span(
+        &mut self,
+        subject: &Subject,
+        findings: &Findings,
+        was_announced: bool,
+    ) -> Option<PollSpan> {
         let resolved = stack::resolve(&mut self.names, &findings.stacks);
+        if !was_announced && resolved.frames.iter().any(|frame| is_in_place(frame)) {
+            return None;
+        }
         // Descheduled by more than it had of its own, it is in here because that was asked for.
         let to_blame = subject.own_ns.saturating_sub(findings.descheduled());
         let cause = if to_blame < subject.threshold_ns && findings.descheduled() > 0 {
@@ -224,8 +239,13 @@ impl Judge {
             descheduled: total.descheduled - self.told.descheduled,
         });
         self.told = total;
-        span
+        Some(span)
     }
+}
+
+/// tokio has handed the worker over to another thread meanwhile.
+fn is_in_place(frame: &str) -> bool {
+    IN_PLACE.iter().any(|function| frame.contains(function))
 }
 
 fn subject_of(stall: &Stall, is_stall: bool) -> Subject {

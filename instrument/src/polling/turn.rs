@@ -7,6 +7,9 @@ use crate::polling::site::Site;
 use crate::polling::slot::Slot;
 use crate::polling::{attention, clock, switch};
 
+/// How long after the end of what was held its record may come, in nanoseconds.
+const LATE_NS: u64 = 1_000_000_000;
+
 /// Written by the worker's thread; what was held is written by the watchdog, while it lasts.
 pub(crate) struct Turn {
     /// When it began, in ticks; 0 while the worker is parked, and for all other threads.
@@ -86,7 +89,12 @@ impl Turn {
     /// The worker parks. A turn that was reported as held gets its record.
     pub(crate) fn end(&self, slot: &Slot, site: impl FnOnce() -> Option<&'static Site>) {
         let Some((start, until)) = self.clear().filter(|_| switch::is_on()) else { return };
-        let end = if until == 0 { clock::now() } else { until };
+        let now = clock::now();
+        // What ended longer ago had its end told without a record.
+        if until != 0 && now.saturating_sub(until) > clock::ticks(LATE_NS) {
+            return;
+        }
+        let end = if until == 0 { now } else { until };
         let duration = end.saturating_sub(start);
         let timing = Timing { start, duration, own: duration };
         let threshold_ns = switch::threshold_ns();

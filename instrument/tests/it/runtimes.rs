@@ -56,3 +56,18 @@ fn it_can_be_installed_inside_a_runtime_and_dropped_there() {
     assert_eq!(names(&receiver.polls()), ["it::inside"]);
     drop(alone);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_blocks_in_place_is_not_reported() {
+    let session = Session::start();
+    let mut builder = Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let in_place = async { tokio::task::block_in_place(|| block(80)) };
+        tokio::spawn(in_place.detect_blocking("it::in place")).await.unwrap();
+        tokio::spawn(blocks("it::not in place")).await.unwrap();
+        tokio::task::spawn_blocking(|| block(30)).await.unwrap();
+    });
+    assert_eq!(names(&session.finish()), ["it::not in place"]);
+}
