@@ -22,6 +22,6 @@ mod stacks;
 mod stalls;
 mod standstill;
 mod thresholds;
-mod watched_runtimes;
 mod victims;
+mod watched_runtimes;
 mod wrapper;
