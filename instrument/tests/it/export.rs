@@ -127,7 +127,10 @@ fn what_a_collector_refuses_for_good_is_counted() {
 #[test]
 fn what_does_not_fit_is_dropped_and_the_count_travels() {
     const POLLS: u64 = 20_000;
-    let session = Session::with(|builder| builder.threshold(Duration::from_nanos(1)));
+    let with = |builder: holdup::Builder| {
+        builder.threshold(Duration::from_nanos(1)).report_descheduled(true)
+    };
+    let session = Session::with(with);
     on_one_thread(async {
         for _ in 0..POLLS {
             std::future::ready(()).detect_blocking("it::flood").await;

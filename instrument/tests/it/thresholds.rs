@@ -69,7 +69,7 @@ fn a_runtime_has_a_threshold_by_its_name() {
 #[test]
 fn a_threshold_may_follow_what_the_function_usually_takes() {
     let session = Session::with(|builder| {
-        builder.threshold_for("it::usual", Threshold::TimesP99(20.0)).threshold(MS(400))
+        builder.threshold_for("it::usual", Threshold::TimesP99(5.0)).threshold(MS(400))
     });
     let usual = |milliseconds| {
         on_one_thread(async move { block(milliseconds) }.detect_blocking("it::usual"));
