@@ -77,6 +77,8 @@ fn test(filter: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     let mut test = cargo();
     test.args(["test", "--workspace", "--lib", "--bins", "--tests"]).args(filter);
     test.env("CHROMIUM", need::chromium(interrupt)?);
+    // Many of them measure time: side by side they would measure each other.
+    test.env("RUST_TEST_THREADS", "1");
     process::run(&mut test, interrupt)
 }
 
