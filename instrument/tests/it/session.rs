@@ -25,7 +25,13 @@ impl Session {
     }
 
     pub(crate) fn with(configure: impl FnOnce(holdup::Builder) -> holdup::Builder) -> Self {
-        let alone = alone();
+        Self::while_alone(alone(), configure)
+    }
+
+    fn while_alone(
+        alone: MutexGuard<'static, ()>,
+        configure: impl FnOnce(holdup::Builder) -> holdup::Builder,
+    ) -> Self {
         let receiver = Receiver::start();
         let builder = holdup::builder()
             .service_name("it")
@@ -41,6 +47,14 @@ impl Session {
     pub(crate) fn end(mut self) -> Receiver {
         drop(self.guard.take());
         self.receiver
+    }
+
+    /// Ends the installation, does something while there is none, and starts another.
+    pub(crate) fn again(mut self, between: impl FnOnce()) -> (Vec<Poll>, Self) {
+        drop(self.guard.take());
+        let sent = self.receiver.polls();
+        between();
+        (sent, Self::while_alone(self._alone, |builder| builder))
     }
 
     /// Ends the installation and returns all that was sent.
