@@ -14,7 +14,7 @@ use crate::polling::{clock, spans as polled_spans};
 use crate::stack::{self, Sampler, Target};
 use crate::thresholds;
 use crate::watchdog::ledger::{self, Key, Ledger, Stall};
-use crate::watchdog::seen::{Ids, Reading, STACKS_MAX, Seen};
+use crate::watchdog::seen::{Ids, Reading, STACKS_MAX, Seen, next_report_ns};
 use crate::watchdog::throttle::Throttle;
 use crate::watchdog::{ffi, probe, spans, victims};
 
@@ -194,7 +194,8 @@ impl Scanner {
         Some(age)
     }
 
-    /// Reports a poll that has passed its threshold, or twice, four times, … that.
+    /// Reports a poll that has passed its threshold, or twice, four times, … that. One that lasts for
+    /// long is reported every minute: the collector takes silence for its end.
     fn report_if_due(
         &mut self,
         index: usize,
@@ -222,10 +223,10 @@ impl Scanner {
         let seen = ledger.polls.get_mut(&key)?;
         let mut findings = seen.conclude(None, own_ns, throttled);
         let to_blame = own_ns.saturating_sub(findings.descheduled());
-        if to_blame < threshold_ns.saturating_mul(seen.multiple) {
+        if to_blame < threshold_ns.max(seen.report_at_ns) {
             return None;
         }
-        seen.multiple = (to_blame / threshold_ns.max(1) + 1).next_power_of_two();
+        seen.report_at_ns = next_report_ns(to_blame, threshold_ns);
         seen.stalled |= all_blocked;
         let ids = *seen.ids.get_or_insert_with(|| Ids {
             trace: self.ids.new_trace_id(),

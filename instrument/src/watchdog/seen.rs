@@ -47,13 +47,23 @@ pub(crate) struct Seen {
     throttled: Option<u64>,
     pub(super) stacks: Vec<RawStack>,
     pub(super) ids: Option<Ids>,
-    /// The next report is due at so many times the threshold.
-    pub(super) multiple: u64,
+    /// The next report is due when it has blocked for so long, ns; 0 before the first.
+    pub(super) report_at_ns: u64,
     pub(super) queue: Option<u64>,
     pub(super) victims: Option<u64>,
     pub(super) stalled: bool,
     /// When another poll was found in its place; 0 as long as it is the innermost.
     pub(super) left: u64,
+}
+
+/// The longest time between two reports of one poll, ns.
+const REPORT_INTERVAL_NS_MAX: u64 = 60_000_000_000;
+
+/// When a poll that has blocked for so long is reported next: at twice, four times, … the threshold.
+pub(super) fn next_report_ns(blocked_ns: u64, threshold_ns: u64) -> u64 {
+    let multiple = (blocked_ns / threshold_ns.max(1) + 1).next_power_of_two();
+    let doubled = threshold_ns.saturating_mul(multiple);
+    doubled.min(blocked_ns.saturating_add(REPORT_INTERVAL_NS_MAX))
 }
 
 /// How a poll ended, or where it is.
@@ -102,7 +112,7 @@ impl Seen {
             throttled: None,
             stacks: Vec::new(),
             ids: None,
-            multiple: 1,
+            report_at_ns: 0,
             queue: None,
             victims: None,
             stalled: false,
@@ -270,6 +280,15 @@ mod tests {
 
     fn about(value: Option<u64>, ms: u64) -> bool {
         value.is_some_and(|value| value.abs_diff(ms * MS) < MS / 100)
+    }
+
+    #[test]
+    fn reports_come_at_doubling_times_and_at_least_every_minute() {
+        const MINUTE: u64 = 60_000 * MS;
+        let next = |blocked| next_report_ns(blocked, 10 * MS);
+        assert_eq!([next(10 * MS), next(19 * MS), next(41 * MS)], [20 * MS, 20 * MS, 80 * MS]);
+        assert_eq!(next(60 * MINUTE), 61 * MINUTE);
+        assert_eq!(next_report_ns(u64::MAX, 1), u64::MAX);
     }
 
     #[test]
