@@ -19,7 +19,7 @@ use crate::stack::{self, Sampler};
 use crate::thresholds;
 use crate::watchdog::ledger::{self, Stall};
 use crate::watchdog::scan::Activity;
-use crate::watchdog::seen::{Ids, Reading, STACKS_MAX, Seen};
+use crate::watchdog::seen::{Ids, Reading, STACKS_MAX, Seen, next_report_ns};
 use crate::watchdog::{probe, scan};
 
 /// So long a worker has to be held at least: 61 polls of less than 1.6 ms are nobody's block.
@@ -123,10 +123,10 @@ impl Held {
         if seen.stacks.len() < STACKS_MAX {
             seen.stacks.extend(stack);
         }
-        if held_ns < threshold_ns.saturating_mul(seen.multiple) || !slot.turn.hold(turn, since) {
+        if held_ns < threshold_ns.max(seen.report_at_ns) || !slot.turn.hold(turn, since) {
             return None;
         }
-        seen.multiple = (held_ns / threshold_ns.max(1) + 1).next_power_of_two();
+        seen.report_at_ns = next_report_ns(held_ns, threshold_ns);
         let ids = *seen.ids.get_or_insert_with(|| Ids {
             trace: self.ids.new_trace_id(),
             span: self.ids.new_span_id(),
