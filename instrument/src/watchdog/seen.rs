@@ -61,7 +61,8 @@ const REPORT_INTERVAL_NS_MAX: u64 = 60_000_000_000;
 
 /// When a poll that has blocked for so long is reported next: at twice, four times, … the threshold.
 pub(super) fn next_report_ns(blocked_ns: u64, threshold_ns: u64) -> u64 {
-    let multiple = (blocked_ns / threshold_ns.max(1) + 1).next_power_of_two();
+    let passed = blocked_ns / threshold_ns.max(1);
+    let multiple = passed.saturating_add(1).checked_next_power_of_two().unwrap_or(u64::MAX);
     let doubled = threshold_ns.saturating_mul(multiple);
     doubled.min(blocked_ns.saturating_add(REPORT_INTERVAL_NS_MAX))
 }
