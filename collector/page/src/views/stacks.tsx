@@ -39,7 +39,7 @@ function Stack({ row, total, open }: { row: StackRow; total: number; open: boole
       {row.frames.length === 0 ? (
         <p class="none">Its frames are not stored.</p>
       ) : (
-        <ol class="frames">
+        <ol class="frames" tabIndex={0} aria-label="Frames, leaf first">
           {row.frames.map((frame, index) => (
             // Frames of a recursion are equal: only their place tells them apart.
             <li key={index} class={isBlamed(frame, row) ? 'blamed' : ''}>

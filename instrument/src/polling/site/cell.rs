@@ -17,8 +17,8 @@ impl SiteCell {
     #[inline(always)]
     pub(crate) fn load(&self) -> Option<&'static Site> {
         let pointer = self.0.load(Ordering::Acquire);
-        // SAFETY: `store` is the only writer, so the pointer is null or comes from a `&'static`, and
-        // was made before it was stored.
+        // SAFETY: `store` is the only writer, so the pointer is null or comes from a `&'static`,
+        // and was made before it was stored.
         unsafe { pointer.as_ref() }
     }
 
