@@ -119,9 +119,12 @@ interface TimeAxisProps {
 }
 
 function TimeAxis({ window, x, y, marks }: TimeAxisProps) {
+  // A mark next to either end would be cut off.
+  const fits = (at: number) => x(at) >= x(window.from) + 4 && x(at) <= x(window.to) - 20;
+  const ticks = timeTicks(window.from, window.to, marks).filter(({ at }) => fits(at));
   return (
     <g>
-      {timeTicks(window.from, window.to, marks).map(({ at, step }) => (
+      {ticks.map(({ at, step }) => (
         <text key={at} class="tick" x={x(at)} y={y} text-anchor="middle">
           {dayAndClock(at, step)}
         </text>

@@ -29,6 +29,8 @@ export function Stacks(subject: Subject) {
 }
 
 function Stack({ row, total, open }: { row: StackRow; total: number; open: boolean }) {
+  // Further out the same name may stand again, as what called it.
+  const blamed = row.frames.findIndex((frame) => isBlamed(frame, row));
   return (
     <details class="stack" open={open}>
       <summary>
@@ -42,9 +44,9 @@ function Stack({ row, total, open }: { row: StackRow; total: number; open: boole
         <ol class="frames" tabIndex={0} aria-label="Frames, leaf first">
           {row.frames.map((frame, index) => (
             // Frames of a recursion are equal: only their place tells them apart.
-            <li key={index} class={isBlamed(frame, row) ? 'blamed' : ''}>
+            <li key={index} class={index === blamed ? 'blamed' : ''}>
               <bdi class="mono">{frame}</bdi>
-              {isBlamed(frame, row) && <span class="badge badge-hot">blamed</span>}
+              {index === blamed && <span class="badge badge-hot">blamed</span>}
             </li>
           ))}
         </ol>
