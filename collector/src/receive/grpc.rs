@@ -10,15 +10,13 @@ use axum::http::HeaderValue;
 use axum::response::Response;
 use axum::routing::post;
 use bytes::{Buf, BufMut, Bytes};
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, RequestLimits, Signal, size};
-use crate::decode::Decoded;
+use super::read::{self, Unreadable};
+use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, Signal};
 use crate::metrics::Transport;
 use crate::store::NotTaken;
 
@@ -76,10 +74,7 @@ async fn answer(
         let room = receiver.intake.reserve(message.len()).map_err(come_again)?;
         let limits = Arc::clone(&receiver.limits);
         let inline = message.len() <= INLINE_BYTES_MAX;
-        let work = move || match signal {
-            Signal::Metrics => read_metrics(message, &limits),
-            _ => read(message, &limits),
-        };
+        let work = move || read::protobuf(signal, message, &limits).map_err(refused);
         let read = receiver.work(inline, work).await;
         let rows = read.unwrap_or_else(|| Err(Status::unknown("reading the message failed")));
         let rows = rows.inspect_err(|_| receiver.metrics.refused(Transport::Grpc, "corrupt"))?;
@@ -88,22 +83,13 @@ async fn answer(
     Ok(tonic::Response::new(response.encode_to_vec().into()))
 }
 
-fn read(message: Bytes, limits: &RequestLimits) -> Result<Decoded, Status> {
-    size::check_protobuf(&message, limits.elements_max)
-        .map_err(|error| Status::resource_exhausted(error.to_string()))?;
-    let request = ExportTraceServiceRequest::decode(message).map_err(|error| {
-        Status::invalid_argument(format!("the message is no trace request: {error}"))
-    })?;
-    Ok(Receiver::rows(request, limits))
-}
-
-fn read_metrics(message: Bytes, limits: &RequestLimits) -> Result<Decoded, Status> {
-    size::check_metrics(&message, limits.elements_max)
-        .map_err(|error| Status::resource_exhausted(error.to_string()))?;
-    let request = ExportMetricsServiceRequest::decode(message).map_err(|error| {
-        Status::invalid_argument(format!("the message is no metrics request: {error}"))
-    })?;
-    Ok(Receiver::measured(request, limits))
+fn refused(unreadable: Unreadable) -> Status {
+    match unreadable {
+        Unreadable::TooMany(too_many) => Status::resource_exhausted(too_many.to_string()),
+        corrupt @ Unreadable::Corrupt(..) => {
+            Status::invalid_argument(format!("the message is {corrupt}"))
+        }
+    }
 }
 
 /// UNAVAILABLE, with the time after which to try again.

@@ -10,18 +10,15 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_A
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use tokio::time::timeout;
 use tonic::Code;
 
 use super::body::{BodyError, decompress};
-use super::size::{self, TooMany};
-use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, RequestLimits, Signal, json};
-use crate::decode::Decoded;
+use super::read::{self, Unreadable};
+use super::size::TooMany;
+use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, Signal};
 use crate::metrics::Transport;
 use crate::store::NotTaken;
 
@@ -101,7 +98,7 @@ async fn answer(
     // A body that does not tell its length may take all that is allowed.
     let length = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     let mut room = receiver.intake.reserve(length.unwrap_or(bytes_max).min(bytes_max))?;
-    let body = match timeout(BODY_TIME_MAX, read(body, bytes_max)).await {
+    let body = match timeout(BODY_TIME_MAX, receive(body, bytes_max)).await {
         Ok(body) => body?,
         Err(_late) => return Err(Refused::Slow),
     };
@@ -119,9 +116,9 @@ async fn answer(
             decompress(&body, &encoding, bytes_max).map(Bytes::from)?
         };
         let bytes = body.len();
-        let rows = match signal {
-            Signal::Metrics => parse_metrics(body, &limits)?,
-            _ => Receiver::rows(parse(format, body, &limits)?, &limits),
+        let rows = match format {
+            Format::Protobuf => read::protobuf(signal, body, &limits)?,
+            Format::Json => read::trace_json(&body, &limits)?,
         };
         Ok((rows, bytes))
     };
@@ -136,11 +133,9 @@ enum Refused {
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
-    TooMany(#[from] TooMany),
-    #[error("the body is no trace request: {0}")]
-    Corrupt(String),
-    #[error("the body is no metrics request: {0}")]
-    CorruptMetrics(String),
+    TooMany(TooMany),
+    #[error("the body is {0}")]
+    Corrupt(Unreadable),
     #[error("the body did not come within {} s", BODY_TIME_MAX.as_secs())]
     Slow,
     #[error("reading the body failed, which is a bug in holdup")]
@@ -149,12 +144,21 @@ enum Refused {
     NotTaken(#[from] NotTaken),
 }
 
+impl From<Unreadable> for Refused {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::TooMany(too_many) => Self::TooMany(too_many),
+            corrupt @ Unreadable::Corrupt(..) => Self::Corrupt(corrupt),
+        }
+    }
+}
+
 impl Refused {
     /// Its reason on `/metrics`; what is only put off is not counted as refused.
     fn counted_as(&self) -> Option<&'static str> {
         match self {
             Self::Body(_) | Self::TooMany(_) | Self::Slow => Some("body"),
-            Self::Corrupt(_) | Self::CorruptMetrics(_) | Self::Failed => Some("corrupt"),
+            Self::Corrupt(_) | Self::Failed => Some("corrupt"),
             Self::NotTaken(_) => None,
         }
     }
@@ -167,7 +171,7 @@ impl Refused {
             Self::Body(BodyError::TooLarge(_)) | Self::TooMany(_) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted)
             }
-            Self::Body(BodyError::Corrupt { .. }) | Self::Corrupt(_) | Self::CorruptMetrics(_) => {
+            Self::Body(BodyError::Corrupt { .. }) | Self::Corrupt(_) => {
                 (StatusCode::BAD_REQUEST, Code::InvalidArgument)
             }
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
@@ -182,7 +186,7 @@ impl Refused {
     }
 }
 
-async fn read(body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
+async fn receive(body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
     axum::body::to_bytes(body, bytes_max).await.map_err(|error| {
         match std::error::Error::source(&error) {
             Some(source) if source.is::<http_body_util::LengthLimitError>() => {
@@ -191,30 +195,6 @@ async fn read(body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
             _ => BodyError::Corrupt { encoding: "HTTP body", reason: error.to_string() },
         }
     })
-}
-
-fn parse(
-    format: Format,
-    body: Bytes,
-    limits: &RequestLimits,
-) -> Result<ExportTraceServiceRequest, Refused> {
-    match format {
-        Format::Protobuf => {
-            size::check_protobuf(&body, limits.elements_max)?;
-            ExportTraceServiceRequest::decode(body).map_err(|e| Refused::Corrupt(e.to_string()))
-        }
-        Format::Json => {
-            size::check_json(&body, limits.elements_max)?;
-            json::trace_request(&body).map_err(|e| Refused::Corrupt(e.to_string()))
-        }
-    }
-}
-
-fn parse_metrics(body: Bytes, limits: &RequestLimits) -> Result<Decoded, Refused> {
-    size::check_metrics(&body, limits.elements_max)?;
-    let request = ExportMetricsServiceRequest::decode(body)
-        .map_err(|error| Refused::CorruptMetrics(error.to_string()))?;
-    Ok(Receiver::measured(request, limits))
 }
 
 fn success(format: Format, response: &ExportTraceServiceResponse) -> Response {

@@ -6,18 +6,17 @@ mod body;
 mod grpc;
 mod http;
 mod json;
+mod read;
 mod size;
 
 use std::sync::Arc;
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
 use tokio::sync::Semaphore;
 
-use crate::clock::now_ns;
-use crate::decode::{self, Decoded, Limits};
+use crate::decode::{Decoded, Limits};
 use crate::metrics::{Metrics, Transport};
 use crate::store::{Intake, NotTaken, Room};
 
@@ -109,11 +108,6 @@ impl Receiver {
         tokio::task::spawn_blocking(work).await.ok()
     }
 
-    /// Makes rows of a request.
-    fn rows(request: ExportTraceServiceRequest, limits: &RequestLimits) -> Decoded {
-        decode::decode(request, &limits.span, now_ns())
-    }
-
     /// Stores rows and tells what is owed to their sender.
     async fn traces(
         &self,
@@ -131,11 +125,6 @@ impl Receiver {
         Ok(refused.map_or_else(ExportTraceServiceResponse::default, |reason| {
             rejected(counts.rejected, "poll spans", reason)
         }))
-    }
-
-    /// Makes rows of a request of metrics.
-    fn measured(request: ExportMetricsServiceRequest, limits: &RequestLimits) -> Decoded {
-        decode::decode_metrics(request, &limits.span, now_ns())
     }
 
     /// Stores rows, whatever they came from, and tells what is owed to their sender.
