@@ -81,6 +81,20 @@ api! {
     bytes_written = "chdb_result_bytes_written": fn(Handle) -> u64;
 }
 
+/// A function that takes a statement, its format and its parameters.
+type Statement = unsafe extern "C" fn(
+    Handle,
+    Text,
+    usize,
+    Text,
+    usize,
+    *const Text,
+    *const usize,
+    *const Text,
+    *const usize,
+    usize,
+) -> Handle;
+
 /// The loaded library. It stays loaded until the process ends: its threads run its code.
 #[derive(Clone)]
 pub(crate) struct Library {
@@ -231,10 +245,23 @@ impl Connection {
         format: &str,
         parameters: &Parameters,
     ) -> Result<(Vec<u8>, Counts), String> {
+        let result = self.call(self.api.query, sql, format, parameters);
+        take(&self.api, result)
+    }
+
+    /// Hands a statement to the library.
+    fn call(
+        &mut self,
+        function: Statement,
+        sql: &str,
+        format: &str,
+        parameters: &Parameters,
+    ) -> Handle {
         let (names, name_lengths, values, value_lengths) = parameters.columns();
-        // SAFETY: pointers and lengths of strings and arrays that outlive the call.
-        let result = unsafe {
-            (self.api.query)(
+        // SAFETY: pointers and lengths of strings and arrays that outlive the call, which takes
+        // over what it needs for longer.
+        unsafe {
+            function(
                 self.handle,
                 sql.as_ptr().cast(),
                 sql.len(),
@@ -246,8 +273,7 @@ impl Connection {
                 value_lengths.as_ptr(),
                 names.len(),
             )
-        };
-        take(&self.api, result)
+        }
     }
 
     /// Starts an insert whose rows follow in pieces. `sql` has neither a format nor data.
@@ -257,22 +283,7 @@ impl Connection {
         format: &str,
         parameters: &Parameters,
     ) -> Result<Insert<'_>, String> {
-        let (names, name_lengths, values, value_lengths) = parameters.columns();
-        // SAFETY: as in `query`; the values are taken over before the call returns.
-        let stream = unsafe {
-            (self.api.insert)(
-                self.handle,
-                sql.as_ptr().cast(),
-                sql.len(),
-                format.as_ptr().cast(),
-                format.len(),
-                names.as_ptr(),
-                name_lengths.as_ptr(),
-                values.as_ptr(),
-                value_lengths.as_ptr(),
-                names.len(),
-            )
-        };
+        let stream = self.call(self.api.insert, sql, format, parameters);
         let insert = Insert { connection: self, stream };
         match insert.error() {
             Some(error) => Err(error),
