@@ -32,6 +32,7 @@
 //! | `tracing-opentelemetry` | no | poll spans found by the layer are children of their function's own span |
 #![cfg_attr(not(feature = "layer"), allow(rustdoc::broken_intra_doc_links))]
 
+pub mod advice;
 pub mod contract;
 
 #[cfg(feature = "otlp")]

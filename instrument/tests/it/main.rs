@@ -3,6 +3,7 @@
 // What the tests share may stop at the first thing that is wrong, as a test may.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod advice;
 mod attribute;
 mod causes;
 mod environment;
