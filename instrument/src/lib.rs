@@ -29,6 +29,7 @@
 //! | `otlp` | yes | detection and export; without it the crate is the module [`contract`] alone |
 //! | `layer` | yes | [`layer()`] for `tracing-subscriber` |
 //! | `stacks` | yes | the stack of a thread while it is blocked; Linux on x86_64 and aarch64 |
+//! | `tls` | no | `https` to the collector |
 //! | `tracing-opentelemetry` | no | poll spans found by the layer are children of their function's own span |
 #![cfg_attr(not(feature = "layer"), allow(rustdoc::broken_intra_doc_links))]
 

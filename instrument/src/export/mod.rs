@@ -16,6 +16,7 @@ use crate::runtime::registry;
 use crate::thresholds;
 
 mod budget;
+mod http;
 mod judge;
 mod metrics;
 mod otlp;
@@ -23,6 +24,12 @@ mod outbox;
 mod poll_span;
 mod provider;
 mod resource;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_absent.rs"]
+mod tls;
+mod variables;
 
 pub(crate) use judge::Judge;
 pub(crate) use resource::Identity;

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::export::Target;
+use crate::export::http::Failure;
 use crate::export::judge::Judge;
 use crate::export::metrics::Metrics;
-use crate::export::otlp::{Failure, Otlp};
+use crate::export::otlp::Otlp;
 use crate::export::poll_span::PollSpan;
 use crate::export::provider::Provider;
 use crate::install::InstallError;
@@ -51,9 +52,10 @@ impl Outbox {
     pub(super) fn open(target: Target, judge: Judge) -> Result<Self, InstallError> {
         let (sink, metrics) = match target {
             Target::Otlp { endpoint, identity, metrics_every } => {
-                let otlp = Otlp::open(endpoint.clone(), &identity)?;
-                let (http, resource) = otlp.client();
-                let metrics = Metrics::open(http, endpoint, metrics_every, resource);
+                let endpoint = endpoint.as_deref();
+                let otlp = Otlp::open(endpoint, &identity)?;
+                let Otlp { sender, resource, .. } = &otlp;
+                let metrics = Metrics::open(endpoint, metrics_every, sender, resource)?;
                 (Sink::Otlp(Box::new(otlp)), metrics)
             }
             Target::Provider(provider) => (Sink::Provider(Provider::open(provider)), None),
@@ -195,7 +197,7 @@ impl Outbox {
                 "poll spans can't be sent to {}: {failure}; the service is not affected. Start a \
                  collector there or set OTEL_EXPORTER_OTLP_ENDPOINT. Attempts go on, and what \
                  doesn't fit in memory is counted",
-                otlp.endpoint(),
+                otlp.sender.endpoint(),
             );
         }
         let pause = failure.pause.unwrap_or(pause).min(PAUSE_MAX);

@@ -16,20 +16,27 @@ fn run(variables: &[(&str, &str)]) -> Vec<Poll> {
 
 fn service_with(variables: &[(&str, &str)]) -> Receiver {
     let receiver = Receiver::start();
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url.as_str());
+    process(&[&[endpoint], variables].concat());
+    receiver
+}
+
+/// Runs the service with these variables, and returns what it said on stderr.
+pub(crate) fn process(variables: &[(&str, &str)]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "environment::service", "--ignored", "--nocapture"])
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.url)
         .envs(variables.iter().copied())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    receiver
+    String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]
 #[ignore = "run by the others, in a process of its own"]
 fn service() {
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).finish();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let guard = holdup::init();
     on_one_thread(async { block(30) }.detect_blocking("it::thirty"));
@@ -95,4 +102,79 @@ fn metrics_obey_the_variables_of_opentelemetry() {
     let receiver = service_with(&[("OTEL_METRICS_EXPORTER", "none")]);
     assert!(receiver.reports().is_empty());
     assert_eq!(receiver.polls().len(), 2);
+}
+
+fn warnings(variables: &[(&str, &str)]) -> (Vec<String>, Receiver) {
+    let receiver = Receiver::start();
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url.as_str());
+    let stderr = process(&[&[endpoint], variables].concat());
+    let lines = stderr.lines().filter(|line| line.contains("WARN"));
+    (lines.map(str::to_owned).collect(), receiver)
+}
+
+#[test]
+fn each_signal_may_go_elsewhere() {
+    let (traces, metrics) = (Receiver::start(), Receiver::start());
+    let stderr = process(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &format!("{}/own/path", traces.url)),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", &format!("{}/v1/metrics", metrics.url)),
+    ]);
+    assert_eq!(names(&traces.polls()), ["it::fifteen", "it::thirty"], "{stderr}");
+    assert!(traces.heads().iter().all(|head| head.starts_with("post /own/path ")));
+    assert!(traces.reports().is_empty() && metrics.polls().is_empty());
+    assert!(!metrics.reports().is_empty(), "{stderr}");
+}
+
+#[test]
+fn headers_and_compression_are_those_of_all_signals() {
+    let receiver = service_with(&[
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20abc,x-tenant=a%2Cb"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none"),
+    ]);
+    assert_eq!(receiver.polls().len(), 2);
+    for head in receiver.heads() {
+        assert!(head.contains("authorization: bearer abc"), "{head}");
+        assert!(head.contains("x-tenant: a,b"), "{head}");
+        let zipped = head.contains("content-encoding: gzip");
+        assert_eq!(zipped, head.starts_with("post /v1/metrics"), "{head}");
+    }
+}
+
+#[test]
+fn what_is_not_supported_is_said_and_the_default_is_used() {
+    for (variable, value) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "no header"),
+    ] {
+        let (warnings, receiver) = warnings(&[(variable, value)]);
+        assert_eq!(receiver.polls().len(), 2, "{warnings:?}");
+        let [warning] = &warnings[..] else { panic!("{variable}: {warnings:?}") };
+        assert!(warning.contains(variable), "{warning}");
+    }
+    let (warnings, _) = warnings(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]);
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
+fn a_receiver_that_is_too_slow_for_the_timeout_is_told_of() {
+    // It takes connections, and nothing ever answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let variables =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()), ("OTEL_EXPORTER_OTLP_TIMEOUT", "200")];
+    let stderr = process(&variables);
+    assert!(stderr.contains("WARN") && stderr.contains("timed out"), "{stderr}");
+}
+
+#[test]
+fn a_redirect_is_no_delivery() {
+    let receiver = Receiver::start();
+    receiver.answer_first_with(302);
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url.as_str());
+    let stderr = process(&[endpoint]);
+    assert!(stderr.contains("it answers with status 302"), "{stderr}");
 }

@@ -23,6 +23,7 @@ mod stacks;
 mod stalls;
 mod standstill;
 mod thresholds;
+mod tls;
 mod victims;
 mod watched_runtimes;
 mod wrapper;

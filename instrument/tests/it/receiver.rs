@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 pub(crate) struct Receiver {
     pub(crate) url: String,
@@ -45,13 +46,26 @@ pub(crate) struct Poll {
 
 impl Receiver {
     pub(crate) fn start() -> Self {
+        Self::listen("http", |stream, received| serve(stream, received))
+    }
+
+    pub(crate) fn start_tls(config: ServerConfig) -> Self {
+        let config = Arc::new(config);
+        Self::listen("https", move |stream, received| {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            serve(StreamOwned::new(connection, stream), received);
+        })
+    }
+
+    fn listen(scheme: &str, serve: impl Fn(TcpStream, &Received) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{scheme}://localhost:{}", listener.local_addr().unwrap().port());
         let receiver = Self { url, received: Arc::default() };
         let received = Arc::clone(&receiver.received);
+        let serve = Arc::new(serve);
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let received = Arc::clone(&received);
+                let (received, serve) = (Arc::clone(&received), Arc::clone(&serve));
                 thread::spawn(move || serve(stream.unwrap(), &received));
             }
         });
@@ -141,8 +155,8 @@ impl Receiver {
     }
 }
 
-fn serve(mut stream: TcpStream, received: &Received) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+fn serve(stream: impl Read + Write, received: &Received) {
+    let mut reader = BufReader::new(stream);
     loop {
         let Some((head, body)) = request(&mut reader) else { return };
         let is_metrics = head.starts_with("post /v1/metrics ");
@@ -157,14 +171,14 @@ fn serve(mut stream: TcpStream, received: &Received) {
             received.traces.lock().unwrap().push(request);
         }
         let head = format!("HTTP/1.1 {status} status\r\ncontent-length: 0\r\n\r\n");
-        if stream.write_all(head.as_bytes()).is_err() {
+        if reader.get_mut().write_all(head.as_bytes()).is_err() {
             return;
         }
     }
 }
 
 /// Head and body of the next request.
-fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+fn request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
     let (mut head, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();

@@ -16,9 +16,10 @@ pub(crate) struct Step {
     pub(crate) run: fn(Option<&str>, &Interrupt) -> anyhow::Result<()>,
 }
 
-pub(crate) const STEPS: [Step; 11] = [
+pub(crate) const STEPS: [Step; 12] = [
     Step { name: "fmt", about: "sources are formatted", for_filter: false, run: fmt },
     Step { name: "clippy", about: "no lint fires", for_filter: false, run: clippy },
+    Step { name: "features", about: "the crate without some", for_filter: false, run: features },
     Step { name: "doc", about: "documentation builds", for_filter: false, run: doc },
     Step { name: "deny", about: "licences, bans, sources", for_filter: false, run: deny },
     Step { name: "page", about: "the page's sources and tests", for_filter: false, run: page::run },
@@ -42,6 +43,17 @@ fn fmt(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
 fn clippy(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     process::run(cargo().args(arguments), interrupt)
+}
+
+/// The crate as services build it: alone, so that nothing else's features come along.
+fn features(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
+    for features in ["", "otlp", "stacks", "tls", "tracing-opentelemetry"] {
+        let arguments = ["clippy", "--package", "holdup", "--lib", "--no-default-features"];
+        let mut clippy = cargo();
+        clippy.args(arguments).args(["--features", features, "--", "-D", "warnings"]);
+        process::run(&mut clippy, interrupt)?;
+    }
+    Ok(())
 }
 
 fn doc(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
