@@ -10,6 +10,8 @@ mod config;
 mod decode;
 mod engine;
 mod fold;
+#[cfg(test)]
+mod log;
 mod measured;
 mod metrics;
 mod page;
