@@ -65,6 +65,13 @@ pub const POLL_DURATION: &str = "holdup.poll.duration";
 pub const CAPTURED: &str = "holdup.poll.captured";
 /// Slow polls that the budget of reports left out. Sum, delta.
 pub const SUPPRESSED: &str = "holdup.poll.suppressed";
+/// What the names of the counts of findings begin with; the name of the kind follows, such as
+/// `holdup.finding.starvation`. Sums, delta.
+pub const FINDING_PREFIX: &str = "holdup.finding.";
+/// Findings that handlers were not called for, because they had not returned from others. Sum, delta.
+pub const HANDLER_LOST: &str = "holdup.handler.lost";
+/// Panics of handlers. Sum, delta.
+pub const HANDLER_PANICS: &str = "holdup.handler.panics";
 /// Workers of a runtime. Gauge, with [`RUNTIME`] like all that follow.
 pub const RUNTIME_WORKERS: &str = "holdup.runtime.workers";
 /// Time that the workers were not parked. Sum, delta, seconds.

@@ -1,11 +1,13 @@
 //! Switching Holdup on, and off again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::export::{self, Exporter, Target};
+use crate::findings::{self, Finding, HandlerGuard, Wants};
 use crate::polling::{clock, record};
 use crate::thresholds::{self, Rule, Threshold};
 use crate::{settings, stack, watchdog};
@@ -82,6 +84,8 @@ pub struct Builder {
     signal: Option<bool>,
     flush_timeout: Option<Duration>,
     metrics_every: Option<Duration>,
+    handlers: findings::Wanted,
+    writes_log: Option<bool>,
 }
 
 impl Builder {
@@ -178,6 +182,44 @@ impl Builder {
         self
     }
 
+    /// Calls `handler` for each slow poll until the guard is dropped: see
+    /// [`on_slow_poll`](crate::on_slow_poll).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let builder = holdup::builder().on_slow_poll(|finding| eprintln!("{finding}"));
+    /// # drop(builder);
+    /// ```
+    pub fn on_slow_poll(self, handler: impl Fn(&Finding) + Send + Sync + 'static) -> Self {
+        self.on(Wants::SlowPolls, handler)
+    }
+
+    /// Calls `handler` for each slow poll while it lasts, until the guard is dropped: see
+    /// [`on_stall`](crate::on_stall).
+    pub fn on_stall(self, handler: impl Fn(&Finding) + Send + Sync + 'static) -> Self {
+        self.on(Wants::Stalls, handler)
+    }
+
+    /// Calls `handler` for each finding until the guard is dropped: see
+    /// [`on_finding`](crate::on_finding).
+    pub fn on_finding(self, handler: impl Fn(&Finding) + Send + Sync + 'static) -> Self {
+        self.on(Wants::Everything, handler)
+    }
+
+    fn on(mut self, wants: Wants, handler: impl Fn(&Finding) + Send + Sync + 'static) -> Self {
+        self.handlers.0.push((wants, Arc::new(handler)));
+        self
+    }
+
+    /// Whether each finding is a line in the log: a warning of the target `holdup` through `tracing`,
+    /// for each function and kind at most every ten seconds, and 60 in a minute. Else `HOLDUP_LOG`,
+    /// else true.
+    pub fn log(mut self, writes: bool) -> Self {
+        self.writes_log = Some(writes);
+        self
+    }
+
     /// Switches detection on until the guard is dropped.
     ///
     /// Blocks for a few milliseconds, to calibrate the clock. A collector that can't be reached is
@@ -213,10 +255,27 @@ impl Builder {
         let stalls = matches!(target, Target::Otlp { .. });
         // First: the watchdog's tick follows from them.
         thresholds::start(threshold, rules);
-        let judge = export::Judge::new(reports, self.report_descheduled, stalls);
+        let settings = findings::Settings {
+            reports_per_minute: reports,
+            reports_descheduled: self.report_descheduled,
+            sends_stalls: stalls,
+            writes_log: settings::log(self.writes_log, settings::variable),
+        };
+        let handlers = self.handlers.0.into_iter();
+        let handlers = handlers.map(|(wants, handler)| findings::register(wants, handler));
+        // What has been started ends with its drop when the rest can't be.
         let started = watchdog::start(stacks).and_then(|watchdog| {
-            // Its drop ends the thread when the other can't be started.
-            Ok(Running { exporter: export::start(target, judge, timeout)?, watchdog })
+            let backlog = Arc::new(export::Backlog::default());
+            let exporter = export::start(target, Arc::clone(&backlog))?;
+            let findings = match findings::start(settings, backlog, exporter.stop()) {
+                Ok(findings) => findings,
+                Err(error) => {
+                    exporter.finish(Instant::now());
+                    return Err(error);
+                }
+            };
+            let handlers = handlers.collect();
+            Ok(Running { exporter, findings, handlers, timeout, watchdog })
         });
         match started {
             Ok(running) => Ok(Guard { running: Some(running) }),
@@ -243,6 +302,9 @@ impl Builder {
 #[derive(Debug)]
 struct Running {
     exporter: Exporter,
+    findings: findings::Findings,
+    handlers: Vec<HandlerGuard>,
+    timeout: Duration,
     watchdog: watchdog::Watchdog,
 }
 
@@ -256,10 +318,14 @@ pub struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(Running { exporter, watchdog }) = self.running.take() {
+        if let Some(running) = self.running.take() {
+            let deadline = Instant::now() + running.timeout;
             thresholds::stop();
-            drop(watchdog);
-            exporter.finish();
+            drop(running.watchdog);
+            running.findings.finish(deadline);
+            running.exporter.finish(deadline);
+            findings::flush(deadline);
+            drop(running.handlers);
             INSTALLED.store(false, Ordering::Release);
         }
     }

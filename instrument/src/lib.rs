@@ -39,11 +39,15 @@ pub mod contract;
 #[cfg(feature = "otlp")]
 mod export;
 #[cfg(feature = "otlp")]
+mod findings;
+#[cfg(feature = "otlp")]
 mod install;
 #[cfg(feature = "layer")]
 mod layer;
 #[cfg(feature = "otlp")]
 mod measure;
+#[cfg(feature = "otlp")]
+mod own_thread;
 #[cfg(feature = "otlp")]
 mod polling;
 #[cfg(feature = "otlp")]
@@ -84,6 +88,7 @@ pub mod symbols {
 pub use crate::layer::{HoldupLayer, layer};
 #[cfg(feature = "otlp")]
 pub use crate::{
+    findings::{Blame, Finding, HandlerGuard, Holder, Kind, on_finding, on_slow_poll, on_stall},
     install::{Builder, Guard, InstallError, builder, init},
     polling::site::Site,
     runtime::watch_runtime,

@@ -24,6 +24,8 @@ const REPORTS_VARIABLE: &str = "HOLDUP_REPORTS_PER_MINUTE";
 pub(crate) const REPORTS_PER_MINUTE: u32 = 600;
 /// Set to `0`, `false` or `off` so that no thread of the service is ever interrupted.
 const SIGNAL_VARIABLE: &str = "HOLDUP_SIGNAL";
+/// Set to `0`, `false` or `off` so that findings are no lines in the log.
+const LOG_VARIABLE: &str = "HOLDUP_LOG";
 /// OpenTelemetry's own switch: `true` switches every SDK of the process off.
 const SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
 
@@ -37,6 +39,11 @@ pub(crate) fn enabled(variable: impl Fn(&str) -> Option<String>) -> bool {
 /// Whether a thread that runs may be interrupted to copy its stack.
 pub(crate) fn signal(by_code: Option<bool>, variable: impl Fn(&str) -> Option<String>) -> bool {
     by_code.unwrap_or_else(|| !variable(SIGNAL_VARIABLE).as_deref().is_some_and(says_off))
+}
+
+/// Whether findings are lines in the log.
+pub(crate) fn log(by_code: Option<bool>, variable: impl Fn(&str) -> Option<String>) -> bool {
+    by_code.unwrap_or_else(|| !variable(LOG_VARIABLE).as_deref().is_some_and(says_off))
 }
 
 fn says_off(value: &str) -> bool {

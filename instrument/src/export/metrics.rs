@@ -10,8 +10,8 @@ use prost::Message;
 
 use crate::contract;
 use crate::export::http::{Failure, Sender};
-use crate::export::judge::{self, Unreported};
 use crate::export::variables::Signal;
+use crate::findings::{self, Unreported};
 use crate::install::InstallError;
 use crate::measure::merge::Merger;
 use crate::measure::report::{self, Report, Span};
@@ -31,6 +31,7 @@ pub(super) struct Metrics {
     captured: u64,
     dropped: u64,
     unreported: Unreported,
+    findings: findings::Totals,
     interval: Duration,
     next: Instant,
     since: u64,
@@ -57,7 +58,8 @@ impl Metrics {
             runtimes: Runtimes::default(),
             captured: record::captured(),
             dropped: record::dropped(),
-            unreported: judge::unreported(),
+            unreported: findings::unreported(),
+            findings: findings::Totals::read(),
             interval,
             next: Instant::now() + FIRST_AFTER.min(interval),
             since: unix_ns(),
@@ -90,16 +92,23 @@ impl Metrics {
         report.polls(counted.functions.iter());
         self.runtimes.report(&counted, &mut report);
         let (captured, dropped) = (record::captured(), record::dropped());
-        let unreported = judge::unreported();
+        let unreported = findings::unreported();
+        let since = unreported.since(self.unreported);
         for (name, count) in [
             (contract::CAPTURED, captured - self.captured),
             (contract::DROPPED, dropped - self.dropped),
-            (contract::SUPPRESSED, unreported.suppressed - self.unreported.suppressed),
-            (contract::DESCHEDULED, unreported.descheduled - self.unreported.descheduled),
+            (contract::SUPPRESSED, since.suppressed),
+            (contract::DESCHEDULED, since.descheduled),
         ] {
             let count = Number::AsInt(i64::try_from(count).unwrap_or(i64::MAX));
             report.sum(name, "{poll}", None, count);
         }
+        let total = findings::Totals::read();
+        for (name, count) in total.since(&self.findings) {
+            let count = Number::AsInt(i64::try_from(count).unwrap_or(i64::MAX));
+            report.sum(&name, "{finding}", None, count);
+        }
+        self.findings = total;
         (self.captured, self.dropped, self.since) = (captured, dropped, span.until);
         self.unreported = unreported;
         report.request(self.resource.clone()).encode_to_vec()

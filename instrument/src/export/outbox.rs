@@ -1,16 +1,18 @@
 //! Spans that are to be sent, with a bound, and what to do when sending fails.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::export::Target;
+use crate::export::backlog::Backlog;
 use crate::export::http::Failure;
-use crate::export::judge::Judge;
 use crate::export::metrics::Metrics;
 use crate::export::otlp::Otlp;
 use crate::export::poll_span::PollSpan;
 use crate::export::provider::Provider;
+use crate::findings::{self, Unreported};
 use crate::install::InstallError;
 use crate::polling::record;
 
@@ -26,7 +28,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// dropped and counted: one batch and one queue are all the memory there is for them.
 pub(super) struct Outbox {
     sink: Sink,
-    judge: Judge,
+    backlog: Arc<Backlog>,
     batch: Vec<PollSpan>,
     since: Instant,
     /// Sent with the batch, so that a batch which is sent again says the same.
@@ -35,6 +37,8 @@ pub(super) struct Outbox {
     metrics: Option<Metrics>,
     /// The receiver takes no metrics, which was said.
     metrics_refused: bool,
+    /// What the last span to tell of it told.
+    told: Unreported,
 }
 
 enum Sink {
@@ -49,7 +53,7 @@ struct Outage {
 }
 
 impl Outbox {
-    pub(super) fn open(target: Target, judge: Judge) -> Result<Self, InstallError> {
+    pub(super) fn open(target: Target, backlog: Arc<Backlog>) -> Result<Self, InstallError> {
         let (sink, metrics) = match target {
             Target::Otlp { endpoint, identity, metrics_every } => {
                 let endpoint = endpoint.as_deref();
@@ -61,15 +65,26 @@ impl Outbox {
             Target::Provider(provider) => (Sink::Provider(Provider::open(provider)), None),
         };
         let (batch, since) = (Vec::with_capacity(BATCH_SPANS_MAX), Instant::now());
-        let outage = None;
-        Ok(Self { sink, judge, batch, since, dropped: 0, outage, metrics, metrics_refused: false })
+        Ok(Self {
+            sink,
+            backlog,
+            batch,
+            since,
+            dropped: 0,
+            outage: None,
+            metrics,
+            metrics_refused: false,
+            told: findings::unreported(),
+        })
     }
 
-    /// Fills the batch from the queue.
+    /// Fills the batch from the backlog.
     pub(super) fn collect(&mut self) {
-        self.judge.gather();
         while self.batch.len() < BATCH_SPANS_MAX {
-            let Some(span) = self.judge.next() else { break };
+            let Some(mut span) = self.backlog.pop() else { break };
+            let total = findings::unreported();
+            span.tell_unreported(total.since(self.told));
+            self.told = total;
             if self.batch.is_empty() {
                 self.since = Instant::now();
                 self.dropped = record::take_dropped();
@@ -137,8 +152,14 @@ impl Outbox {
         }
     }
 
-    /// Gives up what was not sent, and counts it.
-    pub(super) fn discard(&mut self) {
+    /// Gives up all that was not sent, and counts it.
+    pub(super) fn discard_all(&mut self) {
+        self.backlog.discard();
+        self.discard();
+    }
+
+    /// Gives up the batch, and counts it.
+    fn discard(&mut self) {
         record::count_dropped(self.batch.len() as u64);
         record::untake_dropped(self.dropped);
         self.batch.clear();

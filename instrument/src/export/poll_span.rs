@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 use opentelemetry::trace::{
     Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };
-use opentelemetry::{InstrumentationScope, KeyValue, StringValue};
+use opentelemetry::{InstrumentationScope, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SpanData, SpanEvents, SpanLinks};
 
 use tokio::task::Id;
 
 use crate::contract;
-use crate::export::judge::Unreported;
+use crate::findings::Unreported;
 use crate::polling::clock;
 use crate::polling::record::{Parent, Place};
 use crate::polling::thread::Thread;
@@ -19,7 +19,7 @@ use crate::stack::Resolved;
 use crate::watchdog::{Cause, Findings};
 
 /// One slow poll with its ids, ready to be sent, and sent again.
-pub(super) struct PollSpan {
+pub(crate) struct PollSpan {
     pub(super) name: String,
     pub(super) start: SystemTime,
     pub(super) end: SystemTime,
@@ -32,7 +32,7 @@ pub(super) struct PollSpan {
 
 /// How a poll span stands to the span that was current in the poll.
 #[derive(Clone, Debug)]
-pub(super) enum Relation {
+pub(crate) enum Relation {
     Root,
     Child(SpanContext),
     /// The current span is not sampled: nobody would ever see a child of it.
@@ -40,22 +40,23 @@ pub(super) enum Relation {
 }
 
 /// What a poll span is about. Times are in ticks where the name has no unit.
-pub(super) struct Subject {
-    pub(super) place: Place,
-    pub(super) start: u64,
-    pub(super) duration: u64,
-    pub(super) own_ns: u64,
-    pub(super) threshold_ns: u64,
-    pub(super) parent: Option<Parent>,
-    pub(super) task: Option<Id>,
-    pub(super) worker: Option<u32>,
-    pub(super) thread: Thread,
-    pub(super) runtime: Option<Box<str>>,
-    pub(super) is_stall: bool,
+pub(crate) struct Subject {
+    pub(crate) place: Place,
+    pub(crate) slot: usize,
+    pub(crate) start: u64,
+    pub(crate) duration: u64,
+    pub(crate) own_ns: u64,
+    pub(crate) threshold_ns: u64,
+    pub(crate) parent: Option<Parent>,
+    pub(crate) task: Option<Id>,
+    pub(crate) worker: Option<u32>,
+    pub(crate) thread: Thread,
+    pub(crate) runtime: Option<Box<str>>,
+    pub(crate) is_stall: bool,
 }
 
 impl PollSpan {
-    pub(super) fn of(
+    pub(crate) fn of(
         subject: &Subject,
         findings: &Findings,
         cause: Option<Cause>,
@@ -87,6 +88,16 @@ impl PollSpan {
         let end = start + Duration::from_nanos(clock::nanoseconds(subject.duration));
         let is_stall = subject.is_stall;
         Self { name, start, end, attributes, relation, trace, span, is_stall }
+    }
+
+    /// About what it takes of memory.
+    pub(super) fn bytes(&self) -> usize {
+        const WITHOUT_TEXT: usize = 1024;
+        let texts = self.attributes.iter().map(|attribute| match &attribute.value {
+            Value::String(text) => text.as_str().len(),
+            _ => 0,
+        });
+        WITHOUT_TEXT + texts.sum::<usize>()
     }
 
     /// Whether the poll had not returned.

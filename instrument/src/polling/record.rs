@@ -64,6 +64,16 @@ impl Place {
             }
         }
     }
+
+    /// File and line; empty and 0 when they aren't known.
+    pub(crate) fn source(&self) -> (String, u32) {
+        match self {
+            Self::Site(site) => (site.file().to_owned(), site.line()),
+            Self::Span(span) => {
+                (span.file().unwrap_or_default().to_owned(), span.line().unwrap_or(0))
+            }
+        }
+    }
 }
 
 /// The OpenTelemetry span that was current in the poll.

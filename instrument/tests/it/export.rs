@@ -12,13 +12,14 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use crate::receiver::Receiver;
 use crate::session::{Session, alone, block, eventually, names, on_one_thread};
 
-/// Events of Holdup itself, level and text.
+/// What Holdup says of itself, and not of the service: level and text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Events(pub(crate) Arc<Mutex<Vec<String>>>);
 
 impl<S: Subscriber> Layer<S> for Events {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() == "holdup" {
+        let is_finding = event.metadata().fields().field("finding").is_some();
+        if event.metadata().target() == "holdup" && !is_finding {
             let mut text = Text(event.metadata().level().to_string());
             event.record(&mut text);
             self.0.lock().unwrap().push(text.0);

@@ -8,6 +8,7 @@ mod attribute;
 mod causes;
 mod environment;
 mod export;
+mod handlers;
 #[cfg(not(tokio_unstable))]
 mod held;
 mod innocents;

@@ -4,14 +4,16 @@
 //! watchdog has looked once more after the poll's end, which is at most a tick.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::export::budget::Budget;
-use crate::export::poll_span::{PollSpan, Subject};
+use crate::advice;
+use crate::export::{PollSpan, Subject};
+use crate::findings::budget::Budget;
+use crate::findings::finding::{Blame, Finding, Kind};
+use crate::findings::{Settings, unreported};
 use crate::polling::clock;
 use crate::polling::record::{self, Place, Record};
-use crate::stack;
+use crate::stack::{self, Resolved};
 use crate::thresholds;
 use crate::watchdog::ledger::{self, Judged, Key, Stall};
 use crate::watchdog::{Cause, Findings, spans};
@@ -27,53 +29,37 @@ const WAITING_MAX: usize = 512;
 /// Polls that go on, of which a report was sent.
 const ANNOUNCED_MAX: usize = 4096;
 
-static SUPPRESSED: AtomicU64 = AtomicU64::new(0);
-static DESCHEDULED: AtomicU64 = AtomicU64::new(0);
-
-/// Slow polls without a span so far, by why there is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Unreported {
-    /// Beyond the budget.
-    pub(crate) suppressed: u64,
-    /// Long because their threads had no CPU.
-    pub(crate) descheduled: u64,
-}
-
-/// The totals of the process.
-pub(crate) fn unreported() -> Unreported {
-    Unreported {
-        suppressed: SUPPRESSED.load(Ordering::Relaxed),
-        descheduled: DESCHEDULED.load(Ordering::Relaxed),
-    }
+/// One slow poll, as it is told.
+pub(super) struct Told {
+    /// None where a span can't be sent more than once, and the poll goes on.
+    pub(super) span: Option<PollSpan>,
+    pub(super) finding: Finding,
 }
 
 /// Decides record by record.
 #[derive(Debug)]
-pub(crate) struct Judge {
+pub(super) struct Judge {
     budget: Budget,
-    reports_descheduled: bool,
-    reports_stalls: bool,
+    settings: Settings,
     stalls: VecDeque<Stall>,
     records: VecDeque<Record>,
     names: stack::Cache,
-    /// Polls of which a report was sent before they returned.
+    /// Polls of which a report was made before they returned.
     announced: HashMap<Key, Stall>,
-    /// What the last span to tell told.
-    told: Unreported,
+    /// Kept back by the budget since the last one that was told.
+    suppressed: u64,
 }
 
 impl Judge {
-    /// With a budget a minute. `reports_stalls` is false where a span can't be sent twice.
-    pub(crate) fn new(per_minute: u32, reports_descheduled: bool, reports_stalls: bool) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         Self {
-            budget: Budget::new(per_minute, Instant::now()),
-            reports_descheduled,
-            reports_stalls,
+            budget: Budget::new(settings.reports_per_minute, Instant::now()),
+            settings,
             stalls: VecDeque::new(),
             records: VecDeque::new(),
             names: stack::Cache::default(),
             announced: HashMap::new(),
-            told: unreported(),
+            suppressed: 0,
         }
     }
 
@@ -92,20 +78,20 @@ impl Judge {
             let key = |record: &Record| (record.slot, record.start) == stall.key;
             self.records.iter().any(key)
         };
-        let goes_on = |stall: &Stall| self.reports_stalls && !ended(stall);
+        let goes_on = |stall: &Stall| !ended(stall);
         self.stalls = std::mem::take(&mut self.stalls).into_iter().filter(goes_on).collect();
     }
 
-    /// The next poll span, if there is one.
-    pub(super) fn next(&mut self) -> Option<PollSpan> {
+    /// The next slow poll to tell of, if there is one.
+    pub(super) fn next(&mut self) -> Option<Told> {
         while let Some(stall) = self.stalls.pop_front() {
-            if let Some(span) = self.of_stall(stall) {
-                return Some(span);
+            if let Some(told) = self.of_stall(stall) {
+                return Some(told);
             }
         }
         while let Some(record) = self.next_record() {
-            if let Some(span) = self.of_record(&record) {
-                return Some(span);
+            if let Some(told) = self.of_record(&record) {
+                return Some(told);
             }
         }
         if self.records.is_empty() { self.next_without_record() } else { None }
@@ -117,19 +103,20 @@ impl Judge {
         ledger::lock().has_settled(end).then(|| self.records.pop_front())?
     }
 
-    fn of_stall(&mut self, stall: Stall) -> Option<PollSpan> {
+    fn of_stall(&mut self, stall: Stall) -> Option<Told> {
         if self.announced.len() >= ANNOUNCED_MAX || !self.may_report(false) {
             return None;
         }
         let was_announced = self.announced.contains_key(&stall.key);
-        let span = self.span(&subject_of(&stall, true), &stall.findings, was_announced)?;
+        let mut told = self.tell(&subject_of(&stall, true), &stall.findings, was_announced)?;
+        told.span = told.span.filter(|_| self.settings.sends_stalls);
         self.announced.insert(stall.key, stall);
-        Some(span)
+        Some(told)
     }
 
     /// The end of a poll that was reported while it lasted, and whose record did not come: it didn't
     /// fit, or what looked like a poll was none.
-    fn next_without_record(&mut self) -> Option<PollSpan> {
+    fn next_without_record(&mut self) -> Option<Told> {
         let age = clock::ticks(RECORD_NS_MAX);
         let ended = |key: &&Key| ledger::lock().has_been_left(**key, age);
         let key = *self.announced.keys().find(ended)?;
@@ -138,10 +125,12 @@ impl Judge {
         let longer = left.saturating_sub(key.1).saturating_sub(stall.duration);
         stall.duration = stall.duration.saturating_add(longer);
         stall.own = stall.own.saturating_add(longer);
-        self.span(&subject_of(&stall, false), &stall.findings, true)
+        let mut told = self.tell(&subject_of(&stall, false), &stall.findings, true)?;
+        told.span = told.span.filter(|_| self.settings.sends_stalls);
+        Some(told)
     }
 
-    fn of_record(&mut self, record: &Record) -> Option<PollSpan> {
+    fn of_record(&mut self, record: &Record) -> Option<Told> {
         if let Place::Span(function) = record.place {
             spans::is_async(function);
         }
@@ -155,7 +144,7 @@ impl Judge {
         // Within the error of the clock's calibration it is the same threshold.
         let is_same = threshold_ns.abs_diff(record.threshold_ns) <= threshold_ns / 256;
         let in_force = if is_same { threshold_ns } else { threshold_ns.max(record.threshold_ns) };
-        findings.ids = findings.ids.filter(|_| was_announced);
+        findings.ids = findings.ids.filter(|_| was_announced && self.settings.sends_stalls);
         let falls_short = own_ns + own_ns / 256 + 1 < in_force;
         if !was_announced && !is_same && falls_short {
             return None;
@@ -168,6 +157,7 @@ impl Judge {
         }
         let subject = Subject {
             place: record.place,
+            slot: record.slot,
             start: record.start,
             duration: record.duration,
             own_ns,
@@ -179,7 +169,7 @@ impl Judge {
             runtime: runtime.map(Box::from),
             is_stall: false,
         };
-        self.span(&subject, &findings, was_announced)
+        self.tell(&subject, &findings, was_announced)
     }
 
     /// Whether the code kept the thread for as long as the threshold. A standstill of the process
@@ -200,27 +190,28 @@ impl Judge {
         if descheduled == 0 || own_ns.saturating_sub(descheduled) >= threshold_ns {
             return true;
         }
-        DESCHEDULED.fetch_add(1, Ordering::Relaxed);
-        self.reports_descheduled
+        unreported::count_descheduled();
+        self.settings.reports_descheduled
     }
 
     /// The end of what was announced is told in any case.
     fn may_report(&mut self, was_announced: bool) -> bool {
         let may = self.budget.spend(Instant::now()) || was_announced;
         if !may {
-            SUPPRESSED.fetch_add(1, Ordering::Relaxed);
+            self.suppressed += 1;
+            unreported::count_suppressed();
         }
         may
     }
 
     /// None for what may block, as far as the stack tells. The end of what was announced is told in
     /// any case.
-    fn span(
+    fn tell(
         &mut self,
         subject: &Subject,
         findings: &Findings,
         was_announced: bool,
-    ) -> Option<PollSpan> {
+    ) -> Option<Told> {
         let resolved = stack::resolve(&mut self.names, &findings.stacks);
         if !was_announced && resolved.frames.iter().any(|frame| is_in_place(frame)) {
             return None;
@@ -232,15 +223,42 @@ impl Judge {
         } else {
             findings.cause
         };
-        let mut span = PollSpan::of(subject, findings, cause, &resolved);
-        let total = unreported();
-        span.tell_unreported(Unreported {
-            suppressed: total.suppressed - self.told.suppressed,
-            descheduled: total.descheduled - self.told.descheduled,
-        });
-        self.told = total;
-        Some(span)
+        let span = Some(PollSpan::of(subject, findings, cause, &resolved));
+        let mut finding = finding_of(subject, findings, cause, resolved);
+        finding.suppressed = std::mem::take(&mut self.suppressed);
+        Some(Told { span, finding })
     }
+}
+
+fn finding_of(
+    subject: &Subject,
+    findings: &Findings,
+    cause: Option<Cause>,
+    stack: Resolved,
+) -> Finding {
+    let place = subject.place;
+    let started = clock::wall(subject.start);
+    let mut finding = Finding::new(Kind::Blocking, place.function(), started);
+    // No two polls of a thread begin at the same tick.
+    finding.id = (subject.slot as u64).rotate_left(32) ^ subject.start;
+    (finding.file, finding.line) = place.source();
+    finding.elapsed = Duration::from_nanos(clock::nanoseconds(subject.duration));
+    finding.busy = Duration::from_nanos(subject.own_ns);
+    finding.polls = 1;
+    finding.threshold = Duration::from_nanos(subject.threshold_ns);
+    finding.thread = subject.thread.name().to_owned();
+    finding.thread_id = subject.thread.id;
+    finding.runtime = subject.runtime.as_deref().map(str::to_owned);
+    finding.worker = subject.worker;
+    finding.task = subject.task.and_then(|id| id.to_string().parse().ok());
+    finding.cause = cause.map(Cause::name);
+    finding.blame = (!stack.blame_function.is_empty())
+        .then_some(Blame { function: stack.blame_function, crate_name: stack.blame_crate });
+    finding.advice = advice::for_stall(&stack.frames, finding.cause.unwrap_or_default());
+    finding.stack = stack.frames;
+    finding.victims = findings.victims;
+    finding.ongoing = subject.is_stall;
+    finding
 }
 
 /// tokio has handed the worker over to another thread meanwhile.
@@ -251,6 +269,7 @@ fn is_in_place(frame: &str) -> bool {
 fn subject_of(stall: &Stall, is_stall: bool) -> Subject {
     Subject {
         place: stall.place,
+        slot: stall.key.0,
         start: stall.key.1,
         duration: stall.duration,
         own_ns: clock::nanoseconds(stall.own),

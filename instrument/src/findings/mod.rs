@@ -1,0 +1,167 @@
+//! What was found, and who is told: spans for the exporter, a line in the log, handlers.
+//!
+//! A thread of Holdup's own judges what the polling path and the watchdog left behind. It runs no
+//! code of the service: the log and each handler have threads of their own, so that none of them can
+//! keep back what the others are told.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::export::Backlog;
+use crate::findings::judge::Judge;
+use crate::findings::log::Log;
+use crate::install::InstallError;
+use crate::own_thread::{Finished, Stop};
+use crate::polling::{clock, slot};
+use crate::thresholds;
+
+mod budget;
+mod finding;
+mod handlers;
+mod judge;
+mod limiter;
+mod log;
+mod unreported;
+
+pub use finding::{Blame, Finding, Holder, Kind};
+pub use handlers::{HandlerGuard, on_finding, on_slow_poll, on_stall};
+pub(crate) use handlers::{Wanted, Wants, register};
+pub(crate) use unreported::{Totals, Unreported, unreported};
+
+/// How often the thread looks for records.
+const TICK: Duration = Duration::from_millis(200);
+/// A record whose frame was not proved to be a poll is believed after this time: the close that
+/// would disprove it follows within microseconds.
+const HELD_NS_MAX: u64 = 100_000_000;
+/// Findings of others that wait for the thread.
+const SUBMITTED_MAX: usize = 256;
+/// Turns that the thread takes before it looks after its end again.
+const TURNS_MAX: usize = 16;
+
+static SUBMITTED: Mutex<Vec<Finding>> = Mutex::new(Vec::new());
+
+/// What is told, and how often.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) reports_per_minute: u32,
+    pub(crate) reports_descheduled: bool,
+    /// Whether a span can be sent more than once.
+    pub(crate) sends_stalls: bool,
+    pub(crate) writes_log: bool,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    stop: Arc<Stop>,
+}
+
+/// Has the log and the handlers told of what another part of the crate found. Not for the polling
+/// path. What doesn't fit is dropped: each of those parts has limits of its own.
+#[allow(dead_code)]
+pub(crate) fn submit(finding: Finding) {
+    let mut submitted = SUBMITTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if submitted.len() < SUBMITTED_MAX {
+        submitted.push(finding);
+    }
+}
+
+/// Starts the thread. `spans` is told of what is to be sent, `sender` is woken for it.
+pub(crate) fn start(
+    settings: Settings,
+    spans: Arc<Backlog>,
+    sender: Arc<Stop>,
+) -> Result<Findings, InstallError> {
+    let stop = Arc::new(Stop::default());
+    let finished = Finished(Arc::clone(&stop));
+    let body = move || {
+        let stop = Arc::clone(&finished.0);
+        let log = settings.writes_log.then(Log::open);
+        run(&mut Desk { judge: Judge::new(settings), log, spans, sender }, &stop);
+    };
+    thread::Builder::new()
+        .name("holdup-findings".to_owned())
+        .spawn(body)
+        .map_err(|source| InstallError::Thread { source })?;
+    Ok(Findings { stop })
+}
+
+impl Findings {
+    /// Has the rest told, and waits for it no longer than until the deadline.
+    pub(crate) fn finish(self, deadline: Instant) {
+        self.stop.finish(deadline);
+    }
+}
+
+/// Waits until the handlers have been called for all that was found, or until the deadline.
+pub(crate) fn flush(deadline: Instant) {
+    handlers::flush(deadline);
+}
+
+fn run(desk: &mut Desk, stop: &Stop) {
+    loop {
+        let deadline = stop.wait(TICK);
+        // After the deadline the queue may be that of another installation.
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            break;
+        }
+        clock::refine();
+        thresholds::refresh();
+        let held = if deadline.is_some() { 0 } else { clock::ticks(HELD_NS_MAX) };
+        slot::settle_older_than(held);
+        let turns = if deadline.is_some() { usize::MAX } else { TURNS_MAX };
+        let until = |deadline: &Instant| Instant::now() < *deadline;
+        for _ in 0..turns {
+            if !desk.turn() || !deadline.as_ref().is_none_or(until) {
+                break;
+            }
+        }
+        if let Some(deadline) = deadline {
+            if let Some(log) = &desk.log {
+                log.flush(deadline);
+            }
+            break;
+        }
+    }
+}
+
+/// Where findings are made and given out.
+struct Desk {
+    judge: Judge,
+    log: Option<Log>,
+    spans: Arc<Backlog>,
+    sender: Arc<Stop>,
+}
+
+impl Desk {
+    /// Tells of what there is. Whether there was something.
+    fn turn(&mut self) -> bool {
+        let mut any = false;
+        self.judge.gather();
+        while let Some(judged) = self.judge.next() {
+            any = true;
+            if let Some(span) = judged.span {
+                self.spans.push(span);
+            }
+            self.tell(judged.finding);
+        }
+        if any {
+            self.sender.nudge();
+        }
+        let submitted =
+            std::mem::take(&mut *SUBMITTED.lock().unwrap_or_else(PoisonError::into_inner));
+        any |= !submitted.is_empty();
+        submitted.into_iter().for_each(|finding| self.tell(finding));
+        any
+    }
+
+    fn tell(&mut self, finding: Finding) {
+        unreported::count_found(finding.kind);
+        let finding = Arc::new(finding);
+        handlers::dispatch(&finding);
+        if let Some(log) = &mut self.log {
+            log.say(&finding);
+        }
+    }
+}
