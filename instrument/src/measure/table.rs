@@ -88,7 +88,7 @@ impl Table {
     }
 
     /// Number of the site and counts of each row, for other threads.
-    pub(super) fn read(&self) -> impl Iterator<Item = (usize, Counts)> {
+    pub(crate) fn read(&self) -> impl Iterator<Item = (usize, Counts)> {
         let used = self.rows_used.load(Ordering::Acquire) as usize;
         self.rows.iter().zip(&self.sites_of_rows).take(used).map(|(row, site)| {
             let number = usize::from(site.load(Ordering::Relaxed));
@@ -99,9 +99,9 @@ impl Table {
 
 /// What a row says at one moment.
 #[derive(Clone, Copy)]
-pub(super) struct Counts {
-    pub(super) ticks: u64,
-    pub(super) counts: [u32; COUNTERS],
+pub(crate) struct Counts {
+    pub(crate) ticks: u64,
+    pub(crate) counts: [u32; COUNTERS],
 }
 
 impl Row {

@@ -6,6 +6,8 @@
 
 pub(crate) mod attention;
 pub(crate) mod clock;
+#[cfg(test)]
+mod concurrent;
 pub(crate) mod poll;
 pub(crate) mod record;
 mod runtime;

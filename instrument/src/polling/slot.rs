@@ -364,6 +364,7 @@ mod tests {
     use std::{ptr, thread};
 
     #[test]
+    #[cfg_attr(miri, ignore = "a thousand threads take an hour there")]
     fn slots_are_used_again_and_threads_beyond_the_bound_get_one_too() {
         // Other tests have threads that take slots as well.
         let slot = || ptr::from_ref(thread::spawn(|| current().unwrap()).join().unwrap());

@@ -1,13 +1,12 @@
-//! What stacks cost, and a long run of captures: by command, not with the other tests.
+//! What stacks cost: by command, not with the other tests.
 //!
 //! `cargo test --release -p holdup --lib stack::tests::cost -- --ignored --nocapture --test-threads 1`
 
 use std::io::Write;
-use std::sync::Mutex;
 
 use super::*;
 
-fn say(line: std::fmt::Arguments<'_>) {
+pub(super) fn say(line: std::fmt::Arguments<'_>) {
     // A closed stderr has no reader to miss it.
     let _unwritten = writeln!(std::io::stderr(), "{line}");
 }
@@ -61,55 +60,4 @@ fn of_one_stack() {
         (cache.resting_bytes() <= 12 << 20).then_some(())
     });
     say(format_args!("after ten seconds of rest: {} KiB", memory_kib().saturating_sub(before)));
-}
-
-#[test]
-#[ignore = "takes minutes: HOLDUP_SOAK_CAPTURES says how many captures, a million unless set"]
-fn of_a_million_captures() {
-    let wanted = std::env::var("HOLDUP_SOAK_CAPTURES").ok().and_then(|text| text.parse().ok());
-    let wanted: u64 = wanted.unwrap_or(1_000_000);
-    let (_, library) = release();
-    let mut sampler = Sampler::new(Settings::default());
-    let over = Arc::new(AtomicBool::new(false));
-    // Linux itself interrupts such reads when the process starts children: their end is told to
-    // any thread. So there is a turn for children, and one for readers.
-    let children = Arc::new(Mutex::new(false));
-    let fleeting = build("soak", &["-Copt-level=1"]);
-    let loader = thread::spawn({
-        let (over, children) = (Arc::clone(&over), Arc::clone(&children));
-        move || {
-            while !over.load(Ordering::Relaxed) {
-                let library = Library::load(&fleeting);
-                play(library, 0, 5).thread.join().unwrap();
-                library.unload();
-                let may = children.lock().unwrap();
-                if *may {
-                    assert!(Command::new("true").status().unwrap().success());
-                }
-            }
-        }
-    });
-    let (start, mut captures, mut interrupted) = (Instant::now(), 0, 0);
-    for turn in 0_u32.. {
-        let has_children = !turn.is_multiple_of(2);
-        // Waits for the end of a child.
-        *children.lock().unwrap() = has_children;
-        let third = if has_children { 0 } else { READS_WITH_TIMEOUT };
-        let scenes = [UNWINDS, ALTERNATES, third, 1, 7];
-        let playing = scenes.map(|scene| play(library, scene, 2000));
-        while !playing.iter().all(|playing| playing.thread.is_finished()) {
-            for playing in &playing {
-                captures += u64::from(sampler.sample(&playing.target).is_some());
-            }
-        }
-        let results = playing.map(|playing| playing.thread.join().unwrap());
-        interrupted += if has_children { 0 } else { results[2] };
-        if captures >= wanted {
-            break;
-        }
-    }
-    over.store(true, Ordering::Relaxed);
-    loader.join().unwrap();
-    say(format_args!("{captures} captures in {:?}: {:?}", start.elapsed(), sampler.counts));
-    assert_eq!(interrupted, 0, "reads that ended with EINTR");
 }

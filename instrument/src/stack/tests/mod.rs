@@ -5,6 +5,7 @@ mod builds;
 mod cost;
 mod ffi;
 mod load;
+mod soak;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
