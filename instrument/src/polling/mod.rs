@@ -4,10 +4,12 @@
 //! the first time. Nothing here knows of the exporter or of any thread that reads along: they read
 //! the slots and take from the queue.
 
+mod atomic;
 pub(crate) mod attention;
 pub(crate) mod clock;
 #[cfg(test)]
 mod concurrent;
+mod innermost;
 pub(crate) mod poll;
 pub(crate) mod record;
 mod runtime;

@@ -1,10 +1,12 @@
 //! One slot a thread: what the thread polls, for others to read, and the stack of what is open.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::measure::table::Table;
+use crate::polling::innermost::InnermostCell;
+pub(crate) use crate::polling::innermost::{Innermost, Snapshot};
 use crate::polling::site::{Site, SiteCell};
 use crate::polling::spans::{Frame, Held, SPANS_DEPTH_MAX};
 use crate::polling::thread::Owner;
@@ -27,17 +29,10 @@ thread_local! {
     static LEASE: OnceLock<Lease> = const { OnceLock::new() };
 }
 
-/// Written by its thread alone; `start` is 0 while it does. Others read by [`Slot::snapshot`].
+/// Written by its thread alone. Others read by [`Slot::snapshot`].
 #[repr(align(128))]
 pub(crate) struct Slot {
-    /// The innermost instrumented poll; none when there is none.
-    site: SiteCell,
-    /// Id of the innermost span of `tracing`; it is the innermost poll if `site` says so.
-    pub(super) span: AtomicU64,
-    /// Ticks; 0 when there is none.
-    start: AtomicU64,
-    /// Time of the instrumented polls nested in it that have ended.
-    nested: AtomicU64,
+    innermost: InnermostCell,
     pub(super) depth: AtomicU32,
     /// Frames of spans below this index belong to what is outside of the innermost wrapper.
     pub(super) floor: AtomicU32,
@@ -69,32 +64,15 @@ const WAKE: u8 = 2;
 /// polling path, where only a reader of the same instant can be in the way.
 type SharedOwner = Mutex<Option<Arc<Owner>>>;
 
-/// The innermost instrumented poll of a thread.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Innermost {
-    pub(super) site: Option<&'static Site>,
-    pub(super) start: u64,
-    pub(super) nested: u64,
-}
-
-/// What another thread sees of the innermost poll. Times are in ticks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) site: &'static Site,
-    /// Id of the innermost span of `tracing`, which is the poll if `site` says so.
-    pub(crate) span: u64,
-    /// No two polls of a thread begin at the same tick: with the slot, the identity of the poll.
-    pub(crate) start: u64,
-    pub(crate) nested: u64,
-}
-
 impl Slot {
     const fn new() -> Self {
         Self {
-            site: SiteCell::none(),
-            span: AtomicU64::new(0),
-            start: AtomicU64::new(0),
-            nested: AtomicU64::new(0),
+            innermost: InnermostCell {
+                site: SiteCell::none(),
+                span: AtomicU64::new(0),
+                start: AtomicU64::new(0),
+                nested: AtomicU64::new(0),
+            },
             depth: AtomicU32::new(0),
             floor: AtomicU32::new(0),
             beyond: AtomicU32::new(0),
@@ -114,31 +92,29 @@ impl Slot {
 
     #[inline(always)]
     pub(super) fn innermost(&self) -> Innermost {
-        Innermost {
-            site: self.site.load(),
-            start: self.start.load(Ordering::Relaxed),
-            nested: self.nested.load(Ordering::Relaxed),
-        }
+        self.innermost.get()
     }
 
     /// Tells readers that what they see is about to change.
     #[inline(always)]
     pub(super) fn begin_change(&self) {
-        self.start.store(0, Ordering::Relaxed);
-        fence(Ordering::Release);
+        self.innermost.begin_change();
     }
 
     #[inline(always)]
     pub(super) fn set_innermost(&self, innermost: Innermost) {
-        self.begin_change();
-        self.site.store(innermost.site);
-        self.nested.store(innermost.nested, Ordering::Relaxed);
-        self.start.store(innermost.start, Ordering::Release);
+        self.innermost.set(innermost);
+    }
+
+    /// The id of the innermost span of `tracing`.
+    #[inline(always)]
+    pub(super) fn span(&self) -> &AtomicU64 {
+        &self.innermost.span
     }
 
     #[inline(always)]
     pub(super) fn nested(&self) -> u64 {
-        self.nested.load(Ordering::Relaxed)
+        self.innermost.nested.load(Ordering::Relaxed)
     }
 
     /// Counts a poll in the thread's histograms.
@@ -162,24 +138,13 @@ impl Slot {
     }
 
     pub(super) fn give_back(&self, ticks: u64) {
-        let nested = self.nested.load(Ordering::Relaxed).saturating_sub(ticks);
-        self.nested.store(nested, Ordering::Relaxed);
+        let nested = self.innermost.nested.load(Ordering::Relaxed).saturating_sub(ticks);
+        self.innermost.nested.store(nested, Ordering::Relaxed);
     }
 
     /// The innermost poll as a whole. None when there is none, or when it changes at this instant.
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
-        let start = self.start.load(Ordering::Acquire);
-        if start == 0 {
-            return None;
-        }
-        let nested = self.nested.load(Ordering::Relaxed);
-        let site = self.site.load();
-        let span = self.span.load(Ordering::Relaxed);
-        // A whole poll nested in between would have left its time in `nested`.
-        fence(Ordering::Acquire);
-        let unchanged = self.nested.load(Ordering::Relaxed) == nested
-            && self.start.load(Ordering::Relaxed) == start;
-        if unchanged { Some(Snapshot { site: site?, span, start, nested }) } else { None }
+        self.innermost.snapshot()
     }
 
     /// The innermost poll that `is_poll` lets pass, where any but the innermost of all has to have
@@ -196,13 +161,13 @@ impl Slot {
             depth = depth.checked_sub(1)?;
             found = self.frames.get(depth)?.around(snapshot.start);
         }
-        let is_same = self.start.load(Ordering::Acquire) == innermost.start;
+        let is_same = self.innermost.start.load(Ordering::Acquire) == innermost.start;
         found.filter(|_| is_same)
     }
 
     /// Which poll is the innermost, 0 for none.
     pub(crate) fn innermost_start(&self) -> u64 {
-        self.start.load(Ordering::Acquire)
+        self.innermost.start.load(Ordering::Acquire)
     }
 
     /// Whether a poll that began then goes on, as the innermost one or around it.
@@ -267,7 +232,7 @@ impl Slot {
         self.settle_by_other();
         self.turn.end(self, || None);
         self.set_innermost(Innermost { site: None, start: 0, nested: 0 });
-        self.span.store(0, Ordering::Relaxed);
+        self.innermost.span.store(0, Ordering::Relaxed);
         self.depth.store(0, Ordering::Relaxed);
         self.floor.store(0, Ordering::Relaxed);
         self.beyond.store(0, Ordering::Relaxed);

@@ -119,9 +119,9 @@ pub(crate) fn enter(id: u64) {
     let outer = slot.innermost();
     slot.depth.store(depth + 1, Ordering::Relaxed);
     let start = clock::now();
-    frame.set(id, start, outer, slot.span.load(Ordering::Relaxed));
+    frame.set(id, start, outer, slot.span().load(Ordering::Relaxed));
     slot.begin_change();
-    slot.span.store(id, Ordering::Relaxed);
+    slot.span().store(id, Ordering::Relaxed);
     slot.set_innermost(Innermost { site: Some(&SPAN), start, nested: 0 });
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn exit(id: u64) -> Option<SlowFrame> {
     let own = duration.saturating_sub(nested);
     let outer = frame.outer();
     slot.begin_change();
-    slot.span.store(frame.outer_span.load(Ordering::Relaxed), Ordering::Relaxed);
+    slot.span().store(frame.outer_span.load(Ordering::Relaxed), Ordering::Relaxed);
     slot.set_innermost(Innermost { nested: outer.nested.wrapping_add(duration), ..outer });
     slot.depth.store(index, Ordering::Relaxed);
     slot.exited.store(id, Ordering::Relaxed);
@@ -271,7 +271,7 @@ impl Slot {
         self.beyond.store(0, Ordering::Relaxed);
         if let Some(lowest) = frames.first() {
             self.begin_change();
-            self.span.store(lowest.outer_span.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.span().store(lowest.outer_span.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         frames
             .iter()
