@@ -46,7 +46,7 @@ pub(crate) struct Poll {
 
 impl Receiver {
     pub(crate) fn start() -> Self {
-        Self::listen("http", serve::<TcpStream>)
+        Self::listen("http", serve)
     }
 
     pub(crate) fn start_tls(config: ServerConfig) -> Self {
