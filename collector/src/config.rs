@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
+use crate::connections::Bounds;
 use crate::fold;
 use crate::receive::RequestLimits;
 use crate::store::{Address, WriterSettings};
@@ -26,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) page_hosts: Vec<String>,
     /// Where ClickHouse is.
     pub(crate) clickhouse: ClickHouse,
+    /// Bounds on the connections of each listener.
+    pub(crate) connections: Bounds,
     /// Bounds on requests.
     pub(crate) requests: RequestLimits,
     /// Bounds of batches, and how polls become episodes.
@@ -132,6 +135,9 @@ pub(crate) struct Settings {
     /// Bytes that may wait for ClickHouse before senders are told to come again [default: 268435456]
     #[arg(long, env = "HOLDUP_WAITING_BYTES_MAX", value_name = "BYTES")]
     waiting_bytes_max: Option<usize>,
+    /// Connections of each listener at a time; one more has the most silent one end [default: 4096]
+    #[arg(long, env = "HOLDUP_CONNECTIONS_MAX", value_name = "COUNT")]
+    connections_max: Option<usize>,
     /// Another name that the page answers to, beside localhost and addresses; may be given several
     /// times
     #[arg(long, env = "HOLDUP_PAGE_HOST", value_name = "NAME", value_delimiter = ',')]
@@ -169,6 +175,7 @@ impl Settings {
             http_bytes_max: self.http_bytes_max.or(file.http_bytes_max),
             elements_max: self.elements_max.or(file.elements_max),
             waiting_bytes_max: self.waiting_bytes_max.or(file.waiting_bytes_max),
+            connections_max: self.connections_max.or(file.connections_max),
             page_host: if self.page_host.is_empty() { file.page_host } else { self.page_host },
         }
     }
@@ -190,6 +197,11 @@ impl Settings {
             page_listen: self.page_listen.unwrap_or(([127, 0, 0, 1], 4380).into()),
             page_hosts: self.page_host,
             clickhouse,
+            connections: Bounds {
+                connections_max: at_least_1("connections-max", self.connections_max)?
+                    .unwrap_or(Bounds::default().connections_max),
+                ..Bounds::default()
+            },
             requests: RequestLimits {
                 grpc_bytes_max: at_least_1("grpc-bytes-max", self.grpc_bytes_max)?
                     .unwrap_or(requests.grpc_bytes_max),

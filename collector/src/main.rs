@@ -7,6 +7,7 @@
 mod clock;
 mod command;
 mod config;
+mod connections;
 mod decode;
 mod engine;
 mod fold;

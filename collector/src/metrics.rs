@@ -66,6 +66,7 @@ pub(crate) struct Metrics {
     dropped_by_senders: Counter,
     requests_refused: Family<Refused, Counter>,
     requests_not_kept: Family<OfSignal, Counter>,
+    connections_turned_away: Counter,
     metric_points: Counter,
     inserts: Family<Outcome, Counter>,
     insert_rows: Counter,
@@ -112,6 +113,11 @@ impl Metrics {
             ),
             requests_refused: add(r, "requests_refused", "Requests answered with an error."),
             requests_not_kept: add(r, "requests_not_kept", "Requests with signals not stored."),
+            connections_turned_away: add(
+                r,
+                "connections_turned_away",
+                "Connections closed at once: all others were in use.",
+            ),
             metric_points: add(r, "metric_points", "Histograms and numbers stored."),
             inserts: add(r, "inserts", "Batches sent to ClickHouse."),
             insert_rows: add(r, "insert_rows", "Rows that ClickHouse took."),
@@ -164,6 +170,11 @@ impl Metrics {
     /// A request was answered with an error.
     pub(crate) fn refused(&self, transport: Transport, reason: &'static str) {
         self.requests_refused.get_or_create(&Refused { transport: transport.name(), reason }).inc();
+    }
+
+    /// A connection was closed because there was no room for it.
+    pub(crate) fn connection_turned_away(&self) {
+        self.connections_turned_away.inc();
     }
 
     /// A request of metrics was answered.

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use axum::Router;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
 use crate::config::{ClickHouse, Config};
+use crate::connections;
 use crate::engine::{Supervisor, SupervisorOptions};
 use crate::metrics::Metrics;
 use crate::page::{self, Page};
@@ -32,6 +33,7 @@ struct Listeners {
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let mut stop_signal = StopSignal::new()?;
+    allow_all_descriptors();
     let listeners = Listeners {
         grpc: bind(config.grpc_listen, "OTLP over gRPC", "--grpc-listen").await?,
         http: bind(config.http_listen, "OTLP over HTTP", "--http-listen").await?,
@@ -60,6 +62,14 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         engine.stop().await;
     }
     outcome
+}
+
+/// A connection takes a descriptor, and the soft limit is for programs that use `select`.
+fn allow_all_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Where ClickHouse is: where the user said, or in an engine started here.
@@ -145,7 +155,7 @@ async fn serve(
     let page = Page {
         store,
         intake,
-        metrics,
+        metrics: Arc::clone(&metrics),
         taking: Arc::clone(&taking),
         hosts: config.page_hosts.as_slice().into(),
         engine_restarts: engine.map(Supervisor::restarts),
@@ -158,12 +168,22 @@ async fn serve(
     });
     let (stop_serving, stopped) = watch::channel(false);
     let (stop_writing, write_no_more) = watch::channel(false);
+    let listen = |listener, routes| {
+        let metrics = Arc::clone(&metrics);
+        tokio::spawn(connections::serve(
+            listener,
+            routes,
+            config.connections,
+            metrics,
+            stopped.clone(),
+        ))
+    };
     // Probes are answered while the episodes under way are read back.
-    let page = listen(listeners.page, page::routes(page), stopped.clone());
+    let page = listen(listeners.page, page::routes(page));
     writer.recover().await.context("cannot read back the episodes under way")?;
     let servers = vec![
-        listen(listeners.grpc, receive::grpc_routes(receiver.clone()), stopped.clone()),
-        listen(listeners.http, receive::http_routes(receiver), stopped),
+        listen(listeners.grpc, receive::grpc_routes(receiver.clone(), Arc::clone(&taking))),
+        listen(listeners.http, receive::http_routes(receiver)),
         page,
     ];
     let writer = tokio::spawn(writer.run(write_no_more));
@@ -185,22 +205,6 @@ async fn bind(address: SocketAddr, what: &str, flag: &str) -> anyhow::Result<Tcp
             "cannot listen on {address} for {what}: stop what listens there, or choose another \
              address with {flag} (port 0 takes any that is free)"
         )
-    })
-}
-
-fn listen(
-    listener: TcpListener,
-    routes: Router,
-    mut stopped: watch::Receiver<bool>,
-) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let stop = async move {
-            // An error means that the sender is gone, which is a stop as well.
-            let _stopped = stopped.wait_for(|stop| *stop).await;
-        };
-        if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
-            tracing::error!(%error, "a listener failed");
-        }
     })
 }
 

@@ -2,6 +2,7 @@
 //! OTLP asks: INVALID_ARGUMENT for bad data, RESOURCE_EXHAUSTED for too much of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +12,7 @@ use axum::response::Response;
 use axum::routing::post;
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
+use tokio::time::timeout;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -24,12 +26,18 @@ const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Expor
 const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
-/// The gRPC services, as the HTTP/2 paths that they are.
-pub(crate) fn routes(receiver: Receiver) -> Router {
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
+
+/// How long a request may take to arrive and to be taken.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// The gRPC services, as the HTTP/2 paths that they are. `taking` says whether they are served.
+pub(crate) fn routes(receiver: Receiver, taking: Arc<AtomicBool>) -> Router {
     Router::new()
         .route(TRACES, post(|r, request| export(r, request, Signal::Traces)))
         .route(METRICS, post(|r, request| export(r, request, Signal::Metrics)))
         .route(LOGS, post(|r, request| export(r, request, Signal::Logs)))
+        .route(HEALTH, post(move |request| health(Arc::clone(&taking), request)))
         .fallback(|| async {
             Status::unimplemented("holdup serves OTLP's Export only")
                 .into_http::<axum::body::Body>()
@@ -48,7 +56,12 @@ async fn export(State(receiver): State<Receiver>, request: Request, signal: Sign
         let receiver = receiver.clone();
         async move { answer(&receiver, request.into_inner(), signal).await }
     });
-    let mut response = grpc.unary(service, request).await.map(axum::body::Body::new);
+    let Ok(response) = timeout(REQUEST_TIME_MAX, grpc.unary(service, request)).await else {
+        metrics.refused(Transport::Grpc, "body");
+        let text = format!("the request took longer than {} s", REQUEST_TIME_MAX.as_secs());
+        return Status::deadline_exceeded(text).into_http();
+    };
+    let mut response = response.map(axum::body::Body::new);
     // What tonic itself refuses: it reports a message over the limit as OUT_OF_RANGE, which clients
     // try again, and one that does not decompress or ends too early as INTERNAL.
     if let Some(status) = response.headers_mut().get_mut("grpc-status") {
@@ -61,6 +74,40 @@ async fn export(State(receiver): State<Receiver>, request: Request, signal: Sign
         metrics.refused(Transport::Grpc, reason);
     }
     response
+}
+
+/// `grpc.health.v1.HealthCheckRequest`.
+#[derive(Clone, PartialEq, Message)]
+struct HealthCheckRequest {
+    #[prost(string, tag = "1")]
+    service: String,
+}
+
+/// `grpc.health.v1.HealthCheckResponse`: 1 is SERVING, 2 NOT_SERVING.
+#[derive(Clone, PartialEq, Message)]
+struct HealthCheckResponse {
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
+
+async fn health(taking: Arc<AtomicBool>, request: Request) -> Response {
+    let service = tower::service_fn(|request: tonic::Request<Bytes>| {
+        std::future::ready(check(&taking, request.into_inner()))
+    });
+    let mut grpc = tonic::server::Grpc::new(RawCodec);
+    grpc.unary(service, request).await.map(axum::body::Body::new)
+}
+
+fn check(taking: &AtomicBool, message: Bytes) -> Result<tonic::Response<Bytes>, Status> {
+    let request = HealthCheckRequest::decode(message)
+        .map_err(|error| Status::invalid_argument(format!("no health request: {error}")))?;
+    let service_of = |path: &'static str| path.trim_matches('/').strip_suffix("/Export");
+    let known = [TRACES, METRICS, LOGS].map(service_of);
+    if !request.service.is_empty() && !known.contains(&Some(request.service.as_str())) {
+        return Err(Status::not_found("there is no such service"));
+    }
+    let status = if taking.load(Ordering::Relaxed) { 1 } else { 2 };
+    Ok(tonic::Response::new(HealthCheckResponse { status }.encode_to_vec().into()))
 }
 
 async fn answer(

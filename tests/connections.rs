@@ -1,0 +1,175 @@
+//! Connections: how many, how idle, how slow, and how they end.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use holdup_tests::collector::{Collector, PATIENCE, eventually, get};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use prost::Message;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tonic::transport::Endpoint;
+use tonic::{Code, Status};
+
+use crate::receiving::{PROTOBUF, collector, request, send};
+
+fn connect(url: &str) -> TcpStream {
+    let stream = TcpStream::connect(url.trim_start_matches("http://")).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    stream
+}
+
+/// Whether the other side has closed it.
+fn is_closed(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a socket");
+    match (&mut &*stream).read(&mut [0; 64]) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
+}
+
+fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+fn clients_that_say_nothing_make_room_for_those_that_do() {
+    let data = tempfile::tempdir().expect("a folder");
+    let few = Collector::start_in(data, &["--connections-max", "20"]);
+    let silent = (0..20).map(|_| connect(&few.http())).collect::<Vec<_>>();
+    for id in 0..3 {
+        // Those that have only just come are left alone, so the first try may be turned away.
+        eventually("there is room for one that speaks", || {
+            let mut speaks = connect(&few.http());
+            let body = request("speaks", [id]).encode_to_vec();
+            let head = format!(
+                "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n\
+                 content-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            speaks.write_all(&[head.as_bytes(), &body].concat()).ok()?;
+            let mut answer = String::new();
+            speaks.read_to_string(&mut answer).ok()?;
+            answer.starts_with("HTTP/1.1 200 ").then_some(())
+        });
+    }
+    let closed = silent.iter().filter(|stream| is_closed(stream)).count();
+    assert!((1..=6).contains(&closed), "the others are left alone: {closed} were closed");
+}
+
+#[test]
+fn ten_thousand_silent_connections_take_little_memory() {
+    // One descriptor for each, on both sides.
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: limit.maximum, ..limit };
+    setrlimit(Resource::Nofile, all).expect("up to the hard limit it is allowed");
+    let data = tempfile::tempdir().expect("a folder");
+    let many = Collector::start_in(data, &[]);
+    assert_eq!(send(&many, &[PROTOBUF], request("many", [1]).encode_to_vec()).status, 200);
+    let before = resident_kib(many.pid());
+    let silent = (0..10_000).map(|_| connect(&many.http())).collect::<Vec<_>>();
+    let body = request("many", [2]).encode_to_vec();
+    eventually("a client is served beside them", || {
+        let url = format!("{}/v1/traces", many.http());
+        let sent = reqwest::blocking::Client::new().post(url);
+        let sent = sent.header(PROTOBUF.0, PROTOBUF.1).body(body.clone()).send();
+        sent.is_ok_and(|answer| answer.status() == 200).then_some(())
+    });
+    let grown = resident_kib(many.pid()).saturating_sub(before);
+    assert!(grown < 64 << 10, "{grown} KiB for {} connections", silent.len());
+}
+
+#[test]
+fn a_head_that_does_not_end_is_not_waited_for() {
+    let collector = collector();
+    let mut slow = connect(&collector.http());
+    slow.write_all(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\n").expect("it reads");
+    let began = Instant::now();
+    let mut answer = Vec::new();
+    // It is closed, with an answer or without.
+    let _reset = slow.read_to_end(&mut answer);
+    assert!(began.elapsed() < PATIENCE, "it is still open");
+}
+
+/// What the health service says of a service: its status, 1 when it serves.
+fn health(url: &str, service: &str) -> Result<i32, Status> {
+    #[derive(Clone, PartialEq, Message)]
+    struct Asked {
+        #[prost(string, tag = "1")]
+        service: String,
+    }
+    #[derive(Clone, PartialEq, Message)]
+    struct Told {
+        #[prost(int32, tag = "1")]
+        status: i32,
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL");
+        let mut grpc = tonic::client::Grpc::new(endpoint.connect().await.expect("it listens"));
+        grpc.ready().await.expect("it is ready");
+        let codec = tonic_prost::ProstCodec::<Asked, Told>::default();
+        let path = "/grpc.health.v1.Health/Check".parse().expect("a path");
+        let asked = tonic::Request::new(Asked { service: service.to_owned() });
+        Ok(grpc.unary(asked, path, codec).await?.into_inner().status)
+    })
+}
+
+#[test]
+fn the_health_service_tells_what_is_served() {
+    let collector = collector();
+    for service in ["", "opentelemetry.proto.collector.trace.v1.TraceService"] {
+        assert_eq!(health(&collector.grpc(), service).expect("it is known"), 1, "{service}");
+    }
+    for unknown in ["nobody.Service", &"long".repeat(100)] {
+        let status = health(&collector.grpc(), unknown).expect_err("it is not known");
+        assert_eq!(status.code(), Code::NotFound, "{status:?}");
+    }
+}
+
+#[test]
+fn a_client_s_calls_run_side_by_side_and_end_well_when_it_stops() {
+    let data = tempfile::tempdir().expect("a folder");
+    let collector = Collector::start_in(data, &[]);
+    let address = collector.grpc();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
+    let client = runtime.block_on(TraceServiceClient::connect(address)).expect("it listens");
+    let calls = |of: u64| {
+        let calls = (0..300).map(|n| {
+            let mut client = client.clone();
+            runtime.spawn(async move { client.export(request("beside", [of + n])).await })
+        });
+        calls.collect::<Vec<_>>()
+    };
+    for call in calls(0) {
+        runtime.block_on(call).expect("it runs").expect("taken");
+    }
+    // Whatever is under way when it stops is either answered, or fails with what clients repeat.
+    let under_way = calls(1_000);
+    assert!(collector.stop().success());
+    for call in under_way {
+        if let Err(status) = runtime.block_on(call).expect("it runs") {
+            let again = [Code::Unavailable, Code::Cancelled, Code::Unknown];
+            assert!(again.contains(&status.code()), "{status:?}");
+        }
+    }
+}
+
+#[test]
+fn the_page_s_listener_is_bounded_as_well() {
+    let data = tempfile::tempdir().expect("a folder");
+    let few = Collector::start_in(data, &["--connections-max", "2"]);
+    let silent = [connect(&few.page()), connect(&few.page())];
+    eventually("a probe is answered", || {
+        let url = format!("{}/healthz", few.page());
+        reqwest::blocking::get(url).is_ok_and(|answer| answer.status() == 200).then_some(())
+    });
+    let closed = silent.iter().filter(|stream| is_closed(stream)).count();
+    assert!(closed >= 1, "one of the silent made room");
+    assert!(
+        get(&format!("{}/metrics", few.page())).text.contains("holdup_connections_turned_away")
+    );
+}
