@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-use crate::receiving::{FromText, PROTOBUF, collector, now_ns, request, send};
+use crate::receiving::{FromText, JSON, PROTOBUF, collector, now_ns, request, send};
 
 /// A report of a service on 1,000 polls of which 30 took 20 ms or so, and on its runtime.
 fn report(service: &str) -> ExportMetricsServiceRequest {
@@ -100,6 +100,26 @@ fn a_service_that_is_never_slow_is_known_by_its_reports() {
     let row = collector.ask("services?service=calm").remove(0);
     assert_eq!((&row["polls"], &row["instances"]), (&0.into(), &1.into()));
     assert!(row["last_seen_ms"].as_u64().expect("a time") >= before, "{row}");
+}
+
+#[test]
+fn metrics_in_json_are_kept_as_well() {
+    let collector = collector();
+    let json = format!(
+        r#"{{"resourceMetrics": [{{"resource": {{"attributes": [{{"key": "service.name", "value":
+            {{"stringValue": "measured_json"}}}}]}}, "scopeMetrics": [{{"scope": {{"name":
+            "holdup"}}, "metrics": [{{"name": "holdup.poll.duration", "exponentialHistogram":
+            {{"aggregationTemporality": 1, "dataPoints": [{{"attributes": [{{"key":
+            "code.function.name", "value": {{"stringValue": "f"}}}}], "timeUnixNano": "{}",
+            "count": "1000", "sum": 0.7, "scale": 2, "zeroCount": 970, "positive": {{"offset": -23,
+            "bucketCounts": ["30"]}}}}]}}}}]}}]}}]}}"#,
+        now_ns()
+    );
+    let answer = post(&format!("{}/v1/metrics", collector.http()), &[JSON], json);
+    assert_eq!((answer.status, answer.text.as_str()), (200, "{}"));
+    let stored = "SELECT function, sum(calls), sum(sum_ns), mapKeys(sumMap(buckets))[-1] \
+                  FROM poll_histograms WHERE service = 'measured_json' GROUP BY 1 FORMAT TSV";
+    assert_eq!(collector.sql(stored), "f\t1000\t700000000\t-23");
 }
 
 #[test]

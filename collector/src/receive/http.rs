@@ -102,7 +102,7 @@ async fn answer(
         Ok(body) => body?,
         Err(_late) => return Err(Refused::Slow),
     };
-    if signal == Signal::Logs || (signal, format) == (Signal::Metrics, Format::Json) {
+    if signal == Signal::Logs {
         return Ok(receiver.not_kept(signal));
     }
     let encoding = parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
@@ -118,7 +118,7 @@ async fn answer(
         let bytes = body.len();
         let rows = match format {
             Format::Protobuf => read::protobuf(signal, body, &limits)?,
-            Format::Json => read::trace_json(&body, &limits)?,
+            Format::Json => read::json(signal, &body, &limits)?,
         };
         Ok((rows, bytes))
     };

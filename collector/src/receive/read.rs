@@ -38,9 +38,18 @@ pub(super) fn protobuf(
     Ok(decode::decode(request, &limits.span, now_ns()))
 }
 
-/// Rows of a trace request in OTLP's JSON.
-pub(super) fn trace_json(body: &[u8], limits: &RequestLimits) -> Result<Decoded, Unreadable> {
+/// Rows of a request in OTLP's JSON.
+pub(super) fn json(
+    signal: Signal,
+    body: &[u8],
+    limits: &RequestLimits,
+) -> Result<Decoded, Unreadable> {
     size::check_json(body, limits.elements_max)?;
+    if signal == Signal::Metrics {
+        let request = json::metrics_request(body)
+            .map_err(|error| Unreadable::Corrupt("metrics", error.to_string()))?;
+        return Ok(decode::decode_metrics(request, &limits.span, now_ns()));
+    }
     let request = json::trace_request(body)
         .map_err(|error| Unreadable::Corrupt("trace", error.to_string()))?;
     Ok(decode::decode(request, &limits.span, now_ns()))

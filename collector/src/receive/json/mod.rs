@@ -1,23 +1,23 @@
-//! OTLP's JSON encoding of a trace request.
+//! OTLP's JSON encoding of requests.
 //!
 //! It differs from protobuf's own: ids are hex, 64-bit integers may be strings or numbers, names are
 //! lowerCamelCase, and what is unknown or null is skipped. Only what rows are made of is read. An id
-//! or a number that is none is read as if absent, so that it costs its span and not the request.
+//! or a number that is none is read as if absent, so that it costs its span or point and not the
+//! request.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+mod metrics;
+mod traces;
+
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-/// Reads a request; the error tells the line, the column and what was expected.
-pub(super) fn trace_request(body: &[u8]) -> Result<ExportTraceServiceRequest, serde_json::Error> {
-    serde_json::from_slice::<Request>(body).map(Into::into)
-}
+pub(super) use metrics::metrics_request;
+pub(super) use traces::trace_request;
 
 /// A value, with `null` as its default.
 fn nullable<'de, D, T>(from: D) -> Result<T, D::Error>
@@ -30,34 +30,9 @@ where
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Request {
-    #[serde(deserialize_with = "nullable")]
-    resource_spans: Vec<JsonResourceSpans>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct JsonResourceSpans {
-    #[serde(deserialize_with = "nullable")]
-    resource: JsonResource,
-    #[serde(deserialize_with = "nullable")]
-    scope_spans: Vec<JsonScopeSpans>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
 struct JsonResource {
     #[serde(deserialize_with = "nullable")]
     attributes: Vec<Option<JsonKeyValue>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct JsonScopeSpans {
-    #[serde(deserialize_with = "nullable")]
-    scope: JsonScope,
-    #[serde(deserialize_with = "nullable")]
-    spans: Vec<JsonSpan>,
 }
 
 #[derive(Default, Deserialize)]
@@ -67,25 +42,6 @@ struct JsonScope {
     name: String,
     #[serde(deserialize_with = "nullable")]
     version: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct JsonSpan {
-    #[serde(deserialize_with = "nullable")]
-    trace_id: Hex,
-    #[serde(deserialize_with = "nullable")]
-    span_id: Hex,
-    #[serde(deserialize_with = "nullable")]
-    parent_span_id: Hex,
-    #[serde(deserialize_with = "nullable")]
-    name: String,
-    #[serde(deserialize_with = "nullable")]
-    start_time_unix_nano: Integer<u64>,
-    #[serde(deserialize_with = "nullable")]
-    end_time_unix_nano: Integer<u64>,
-    #[serde(deserialize_with = "nullable")]
-    attributes: Vec<Option<JsonKeyValue>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -162,45 +118,41 @@ where
     }
 }
 
-impl From<Request> for ExportTraceServiceRequest {
-    fn from(from: Request) -> Self {
-        Self { resource_spans: from.resource_spans.into_iter().map(Into::into).collect() }
-    }
-}
+/// A floating point number, as a number or as a string such as `"NaN"`; `None` for anything else.
+#[derive(Default)]
+struct Double(Option<f64>);
 
-impl From<JsonResourceSpans> for ResourceSpans {
-    fn from(from: JsonResourceSpans) -> Self {
-        let attributes = from.resource.attributes.into_iter().flatten().map(Into::into).collect();
-        Self {
-            resource: Some(Resource { attributes, ..Resource::default() }),
-            scope_spans: from.scope_spans.into_iter().map(Into::into).collect(),
-            ..Self::default()
+impl<'de> Deserialize<'de> for Double {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(f64),
+            Text(String),
+            Other(IgnoredAny),
         }
+        Ok(Self(match Either::deserialize(from)? {
+            Either::Number(number) => Some(number),
+            Either::Text(text) => text.parse().ok(),
+            Either::Other(_) => None,
+        }))
     }
 }
 
-impl From<JsonScopeSpans> for ScopeSpans {
-    fn from(from: JsonScopeSpans) -> Self {
-        let JsonScope { name, version } = from.scope;
-        let scope = InstrumentationScope { name, version, ..InstrumentationScope::default() };
-        let spans = from.spans.into_iter().map(Into::into).collect();
-        Self { scope: Some(scope), spans, ..Self::default() }
+impl From<JsonResource> for Resource {
+    fn from(from: JsonResource) -> Self {
+        Self { attributes: attributes(from.attributes), ..Self::default() }
     }
 }
 
-impl From<JsonSpan> for Span {
-    fn from(from: JsonSpan) -> Self {
-        Self {
-            trace_id: from.trace_id.0,
-            span_id: from.span_id.0,
-            parent_span_id: from.parent_span_id.0,
-            name: from.name,
-            start_time_unix_nano: from.start_time_unix_nano.0.unwrap_or(0),
-            end_time_unix_nano: from.end_time_unix_nano.0.unwrap_or(0),
-            attributes: from.attributes.into_iter().flatten().map(Into::into).collect(),
-            ..Self::default()
-        }
+impl From<JsonScope> for InstrumentationScope {
+    fn from(JsonScope { name, version }: JsonScope) -> Self {
+        Self { name, version, ..Self::default() }
     }
+}
+
+fn attributes(from: Vec<Option<JsonKeyValue>>) -> Vec<KeyValue> {
+    from.into_iter().flatten().map(Into::into).collect()
 }
 
 impl From<JsonKeyValue> for KeyValue {
@@ -212,84 +164,5 @@ impl From<JsonKeyValue> for KeyValue {
             .or(bool_value.and_then(Kind::right).map(Value::BoolValue))
             .or(int_value.and_then(|number| number.0.map(Value::IntValue)));
         Self { key: from.key, value: Some(AnyValue { value }), ..Self::default() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::trace_request;
-    use opentelemetry_proto::tonic::common::v1::any_value::Value;
-
-    fn read(json: &str) -> Result<super::ExportTraceServiceRequest, String> {
-        trace_request(json.as_bytes()).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn the_specifications_forms_are_read() {
-        let request = read(
-            r#"{"unknown": [{}], "resource_spans": 7, "resourceSpans": [{
-                "resource": {"attributes": [
-                    {"key": "service.name", "value": {"stringValue": "shop"}}, {"key": "x"},
-                    {"value": {"doubleValue": "NaN"}, "key": "y"}, {"key": "z", "value": {}}]},
-                "scopeSpans": [{"scope": {"version": "1", "name": "holdup"}, "spans": [
-                    {"traceId": "0123456789ABCDEF0123456789abcdef", "spanId": "00000000000000ff",
-                     "parentSpanId": null, "kind": 1, "startTimeUnixNano": "18446744073709551615",
-                     "endTimeUnixNano": 5, "name": "poll f", "events": null, "attributes": [
-                        {"key": "a", "value": {"intValue": "-9223372036854775808"}},
-                        {"key": "b", "value": {"intValue": 3}},
-                        {"key": "c", "value": {"boolValue": true}}]}]}]}]}"#,
-        )
-        .unwrap();
-        let of_resource = &request.resource_spans[0];
-        assert_eq!(of_resource.resource.as_ref().unwrap().attributes.len(), 4);
-        let span = &of_resource.scope_spans[0].spans[0];
-        assert_eq!((span.trace_id[0], span.trace_id[15], span.span_id[7]), (0x01, 0xef, 0xff));
-        assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (u64::MAX, 5));
-        let values: Vec<_> =
-            span.attributes.iter().map(|a| a.value.clone().unwrap().value.unwrap()).collect();
-        let expected = [Value::IntValue(i64::MIN), Value::IntValue(3), Value::BoolValue(true)];
-        assert_eq!(values, expected);
-    }
-
-    #[test]
-    fn empty_requests_are_requests() {
-        for json in ["{}", r#"{"resourceSpans": null}"#, r#"{"resourceSpans": []}"#] {
-            assert_eq!(read(json).unwrap().resource_spans.len(), 0, "{json}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_with_its_place() {
-        for (json, expected) in [
-            (r#"{"resourceSpans": ["#, "EOF"),
-            (r#"{"resourceSpans": 7}"#, "expected a sequence"),
-            ("", "EOF"),
-        ] {
-            let error = read(json).unwrap_err();
-            assert!(error.contains(expected) && error.contains("line 1 column"), "{error}");
-        }
-    }
-
-    #[test]
-    fn one_wrong_value_costs_its_span_or_itself_only() {
-        let request = read(
-            r#"{"resourceSpans": [{"scopeSpans": [{"spans": [
-                {"traceId": "xyz", "spanId": "abc", "endTimeUnixNano": "soon"},
-                {"startTimeUnixNano": 1.5, "attributes": [null,
-                    {"key": "a", "value": {"intValue": 1.5}},
-                    {"key": "b", "value": {"intValue": "99999999999999999999"}},
-                    {"key": "c", "value": {"stringValue": 7}}]}]}]}]}"#,
-        )
-        .unwrap();
-        let spans = &request.resource_spans[0].scope_spans[0].spans;
-        assert!(spans[0].trace_id.is_empty() && spans[0].end_time_unix_nano == 0);
-        let values = spans[1].attributes.iter().map(|a| a.value.clone().unwrap().value);
-        assert_eq!(values.collect::<Vec<_>>(), [None, None, None]);
-    }
-
-    #[test]
-    fn deep_nesting_is_refused() {
-        let deep = format!("{{\"resourceSpans\": {}", "[".repeat(100_000));
-        assert!(read(&deep).is_err());
     }
 }
