@@ -8,6 +8,7 @@ use axum::Router;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tracing_subscriber::filter::LevelFilter;
 
 /// Reported as `axum_service::report`, once it takes 20 ms.
 #[holdup::detect_blocking(threshold = "20ms")]
@@ -18,6 +19,7 @@ async fn report() -> String {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(std::io::stderr).init();
     let _guard = holdup::builder().service_name("axum-example").install()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use holdup::DetectBlocking;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Reported: the thread can do nothing else meanwhile.
 #[holdup::detect_blocking]
@@ -22,6 +23,7 @@ async fn waits() {
 
 #[tokio::main]
 async fn main() {
+    tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(std::io::stderr).init();
     let _guard = holdup::init();
     for turn in 0..5 {
         tokio::join!(blocks(turn), waits());

@@ -251,6 +251,8 @@ impl Builder {
         };
         clock::start();
         record::prepare();
+        #[cfg(target_os = "linux")]
+        crate::fork_ffi::switch_off_in_children();
         // A provider gives its spans ids of its own: one that goes on can't be told again by it.
         let stalls = matches!(target, Target::Otlp { .. });
         // First: the watchdog's tick follows from them.
@@ -275,7 +277,8 @@ impl Builder {
                 }
             };
             let handlers = handlers.collect();
-            Ok(Running { exporter, findings, handlers, timeout, watchdog })
+            let process = std::process::id();
+            Ok(Running { exporter, findings, handlers, timeout, watchdog, process })
         });
         match started {
             Ok(running) => Ok(Guard { running: Some(running) }),
@@ -306,6 +309,8 @@ struct Running {
     handlers: Vec<HandlerGuard>,
     timeout: Duration,
     watchdog: watchdog::Watchdog,
+    /// Whose threads they are.
+    process: u32,
 }
 
 /// Keeps detection on. Its drop switches detection off and sends what is left, for as long as
@@ -319,6 +324,11 @@ pub struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
+            // A child of `fork` has none of the threads, and would wait for them.
+            if running.process != std::process::id() {
+                std::mem::forget(running);
+                return;
+            }
             let deadline = Instant::now() + running.timeout;
             thresholds::stop();
             drop(running.watchdog);

@@ -40,6 +40,8 @@ pub mod contract;
 mod export;
 #[cfg(feature = "otlp")]
 mod findings;
+#[cfg(all(feature = "otlp", target_os = "linux"))]
+mod fork_ffi;
 #[cfg(feature = "otlp")]
 mod install;
 #[cfg(feature = "layer")]

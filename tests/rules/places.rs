@@ -23,8 +23,9 @@ const STATEMENTS: [&str; 12] = [
 ];
 
 /// Modules that may be unsafe.
-const UNSAFE_ALLOWED: [&str; 11] = [
+const UNSAFE_ALLOWED: [&str; 13] = [
     "collector/src/engine/ffi.rs",
+    "instrument/src/fork_ffi.rs",
     "instrument/src/measure/zeroed.rs",
     "instrument/src/polling/clock/tsc.rs",
     // A pointer that other threads read.
@@ -35,6 +36,8 @@ const UNSAFE_ALLOWED: [&str; 11] = [
     "instrument/src/stack/tests/ffi.rs",
     // Its exported function has to be found by name.
     "instrument/src/stack/tests/scenes.rs",
+    // To fork is unsafe.
+    "instrument/tests/it/fork_ffi.rs",
     // An allocator that counts can't be written otherwise.
     "instrument/tests/allocations.rs",
     "xtask/src/ffi.rs",

@@ -69,12 +69,12 @@ impl InnermostCell {
         if start == 0 {
             return None;
         }
-        // With the start it tells which state this is; the rest is to be of that one or a later one.
+        // With the start it tells which state this is: the rest is of that one, or of a later one.
         let nested = self.nested.load(Ordering::Acquire);
         let site = self.site.load();
         let span = self.span.load(Ordering::Relaxed);
-        // If a whole poll was nested in between, the start is the same again. Who sees that sees the
-        // time which it left in `nested` as well, but only in this order.
+        // If a whole poll was nested in between, the start is the same again. Who sees that also
+        // sees the time which it left in `nested`, but only in this order.
         fence(Ordering::Acquire);
         let unchanged = self.start.load(Ordering::Acquire) == start
             && self.nested.load(Ordering::Relaxed) == nested;

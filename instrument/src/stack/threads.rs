@@ -64,7 +64,9 @@ impl Thread {
 /// Registers this thread.
 pub(crate) fn register() -> Registered {
     let process = std::process::id();
-    let Some((low, high)) = ffi::stack_bounds() else {
+    // Miri can't tell them.
+    let bounds = if cfg!(miri) { None } else { ffi::stack_bounds() };
+    let Some((low, high)) = bounds else {
         return Registered { thread: None, process };
     };
     let tid = ffi::thread_id();

@@ -6,8 +6,14 @@
 mod advice;
 mod attribute;
 mod causes;
+mod collectors;
 mod environment;
+mod examples;
 mod export;
+#[cfg(target_os = "linux")]
+mod fork;
+#[cfg(target_os = "linux")]
+mod fork_ffi;
 mod handlers;
 #[cfg(not(tokio_unstable))]
 mod held;

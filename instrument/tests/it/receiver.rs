@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -27,6 +28,8 @@ pub(crate) struct Receiver {
 struct Received {
     traces: Mutex<Vec<ExportTraceServiceRequest>>,
     metrics: Mutex<Vec<ExportMetricsServiceRequest>>,
+    /// Connections to which something else was done.
+    calls: AtomicUsize,
     /// Heads of all requests, in small letters.
     heads: Mutex<Vec<String>>,
     /// Answers to give to traces, last to first; afterwards 200.
@@ -57,6 +60,19 @@ impl Receiver {
         })
     }
 
+    /// Does `instead` to the first connections, and is a receiver like any other afterwards.
+    pub(crate) fn start_after(first: usize, instead: fn(TcpStream)) -> Self {
+        let connections = AtomicUsize::new(0);
+        Self::listen("http", move |stream, received| {
+            if connections.fetch_add(1, Ordering::Relaxed) < first {
+                received.calls.fetch_add(1, Ordering::Relaxed);
+                instead(stream);
+            } else {
+                serve(stream, received);
+            }
+        })
+    }
+
     fn listen(scheme: &str, serve: impl Fn(TcpStream, &Received) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("{scheme}://localhost:{}", listener.local_addr().unwrap().port());
@@ -84,6 +100,11 @@ impl Receiver {
     pub(crate) fn has_answered(&self) -> bool {
         self.received.answers.lock().unwrap().is_empty()
             && self.received.answers_to_metrics.lock().unwrap().is_empty()
+    }
+
+    /// Whether something was done by [`start_after`](Self::start_after).
+    pub(crate) fn was_called(&self) -> bool {
+        self.received.calls.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn heads(&self) -> Vec<String> {
@@ -178,7 +199,7 @@ fn serve(stream: impl Read + Write, received: &Received) {
 }
 
 /// Head and body of the next request.
-fn request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+pub(crate) fn request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
     let (mut head, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();

@@ -25,14 +25,14 @@ impl Session {
     }
 
     pub(crate) fn with(configure: impl FnOnce(holdup::Builder) -> holdup::Builder) -> Self {
-        Self::while_alone(alone(), configure)
+        Self::while_alone(alone(), Receiver::start(), configure)
     }
 
-    fn while_alone(
+    pub(crate) fn while_alone(
         alone: MutexGuard<'static, ()>,
+        receiver: Receiver,
         configure: impl FnOnce(holdup::Builder) -> holdup::Builder,
     ) -> Self {
-        let receiver = Receiver::start();
         let builder = holdup::builder()
             .service_name("it")
             .endpoint(&receiver.url)
@@ -54,7 +54,7 @@ impl Session {
         drop(self.guard.take());
         let sent = self.receiver.polls();
         between();
-        (sent, Self::while_alone(self._alone, |builder| builder))
+        (sent, Self::while_alone(self._alone, Receiver::start(), |builder| builder))
     }
 
     /// Ends the installation and returns all that was sent.
