@@ -155,6 +155,8 @@ impl Builder {
     /// Poll spans go through this provider and whatever it is configured with, instead of to an
     /// exporter of Holdup's own. It may then drop them: by its sampler, or in its full queue, of
     /// which Holdup learns nothing. It is flushed at the end and not shut down.
+    ///
+    /// Its type is that of `opentelemetry_sdk` 0.33, which has to be the version of the service.
     pub fn tracer_provider(mut self, provider: SdkTracerProvider) -> Self {
         self.provider = Some(provider);
         self
@@ -354,6 +356,7 @@ pub enum InstallError {
     #[error(
         "HOLDUP_THRESHOLD is {text:?}: write a whole number with a unit, such as 10ms or 250us"
     )]
+    #[non_exhaustive]
     Threshold {
         /// What it is set to.
         text: String,
@@ -364,6 +367,7 @@ pub enum InstallError {
         "the threshold rule {text:?} can't be used: {reason}; rules, in HOLDUP_THRESHOLDS too, look \
          like shop::report::*=200ms, runtime:batch=1s or shop::cart=5xp99"
     )]
+    #[non_exhaustive]
     Rule {
         /// The rule.
         text: String,
@@ -372,6 +376,7 @@ pub enum InstallError {
     },
     /// [`set_threshold`](crate::set_threshold) was given one rule too many.
     #[error("there are {most} threshold rules already: use patterns that match more")]
+    #[non_exhaustive]
     TooManyRules {
         /// How many there may be.
         most: usize,
@@ -386,12 +391,14 @@ pub enum InstallError {
     #[error(
         "the OTLP exporter can't be configured: {reason}; see the OTEL_EXPORTER_OTLP_ variables"
     )]
+    #[non_exhaustive]
     Exporter {
         /// What is wrong, in the exporter's words.
         reason: String,
     },
     /// The operating system refused a thread.
     #[error("a thread of Holdup's can't be started: {source}")]
+    #[non_exhaustive]
     Thread {
         /// The operating system's answer.
         source: std::io::Error,

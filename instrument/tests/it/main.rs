@@ -18,6 +18,7 @@ mod handlers;
 #[cfg(not(tokio_unstable))]
 mod held;
 mod innocents;
+mod interface;
 mod layer;
 mod metrics;
 mod opentelemetry;

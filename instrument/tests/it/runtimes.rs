@@ -71,3 +71,17 @@ fn what_blocks_in_place_is_not_reported() {
     });
     assert_eq!(names(&session.finish()), ["it::not in place"]);
 }
+
+#[tokio::main]
+async fn root() {
+    block(30);
+    async { block(30) }.detect_blocking("it::in the root").await;
+}
+
+/// tokio's hooks don't see it in either build: what is annotated in it is found.
+#[test]
+fn what_blocks_in_the_root_future_is_found() {
+    let session = Session::start();
+    root();
+    assert_eq!(names(&session.finish()), ["it::in the root"]);
+}
