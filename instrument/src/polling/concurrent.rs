@@ -1,7 +1,7 @@
 //! What one thread writes while others read it. Small enough for Miri, which tries other orders of
 //! the same memory accesses than the CPU would:
 //!
-//! `MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-many-seeds=0..8" cargo +nightly miri test -p holdup --lib concurrent`
+//! `MIRIFLAGS="-Zmiri-disable-isolation" cargo +nightly miri test -p holdup --lib concurrent::a_`
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
