@@ -3,8 +3,6 @@
 //!
 //! `MIRIFLAGS="-Zmiri-disable-isolation" cargo +nightly miri test -p holdup --lib concurrent::a_`
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::measure::table::Table;
@@ -27,20 +25,14 @@ fn beside<T: Send + 'static>(
     writes: impl FnOnce(&'static Slot) -> T + Send + 'static,
     mut reads: impl FnMut(&'static Slot),
 ) -> T {
-    let over = Arc::new(AtomicBool::new(false));
     let (tell, told) = std::sync::mpsc::channel();
-    let writer = thread::spawn({
-        let over = Arc::clone(&over);
-        move || {
-            let slot = slot::current().unwrap();
-            tell.send(slot).unwrap();
-            let result = writes(slot);
-            over.store(true, Ordering::Release);
-            result
-        }
+    let writer = thread::spawn(move || {
+        let slot = slot::current().unwrap();
+        tell.send(slot).unwrap();
+        writes(slot)
     });
     let slot = told.recv().unwrap();
-    while !over.load(Ordering::Acquire) {
+    while !writer.is_finished() {
         reads(slot);
     }
     writer.join().unwrap()
