@@ -21,6 +21,8 @@ use crate::settings::variable;
 
 /// The first report tells early that the service is there.
 const FIRST_AFTER: Duration = Duration::from_secs(1);
+/// Counters hold 2³² polls: a hundred cores at seven million a second each for six seconds.
+const GATHER_EVERY: Duration = Duration::from_secs(5);
 
 /// What is sent how often, and to where.
 pub(super) struct Metrics {
@@ -34,6 +36,7 @@ pub(super) struct Metrics {
     findings: findings::Totals,
     interval: Duration,
     next: Instant,
+    gathered: Instant,
     since: u64,
     /// A report that the receiver asked to send again. Later counts wait where they are.
     waiting: Option<Vec<u8>>,
@@ -62,6 +65,7 @@ impl Metrics {
             findings: findings::Totals::read(),
             interval,
             next: Instant::now() + FIRST_AFTER.min(interval),
+            gathered: Instant::now(),
             since: unix_ns(),
             waiting: None,
         }))
@@ -69,6 +73,14 @@ impl Metrics {
 
     pub(super) fn endpoint(&self) -> &str {
         self.sender.endpoint()
+    }
+
+    /// Takes notice of what was counted, in time before counters wrap.
+    pub(super) fn keep_up(&mut self) {
+        if self.gathered.elapsed() >= GATHER_EVERY {
+            self.gathered = Instant::now();
+            self.merger.gather();
+        }
     }
 
     pub(super) fn is_due(&self) -> bool {

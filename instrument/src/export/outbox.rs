@@ -97,6 +97,9 @@ impl Outbox {
         while self.is_due() && self.send() {
             self.collect();
         }
+        if let Some(metrics) = self.metrics.as_mut() {
+            metrics.keep_up();
+        }
         if self.metrics.as_ref().is_some_and(Metrics::is_due) {
             self.send_metrics();
         }

@@ -1,11 +1,11 @@
 //! What all threads counted since the last time.
 
 use std::collections::BTreeMap;
-use std::ptr;
 
 use crate::measure::buckets::COUNTERS;
 use crate::measure::sites;
-use crate::measure::table::{self, Counts, Table};
+use crate::measure::table::Counts;
+use crate::measure::tables::{self, Sums};
 use crate::polling::clock;
 
 /// Polls of one function over a time.
@@ -29,10 +29,12 @@ pub(crate) struct Counted {
     pub(crate) ns_of_runtimes: BTreeMap<u32, u64>,
 }
 
-/// What was read of each table the last time.
+/// What was read the last time.
 #[derive(Default)]
 pub(crate) struct Merger {
-    seen: Vec<(&'static Table, Vec<Counts>)>,
+    seen: Vec<Counts>,
+    /// Counted since the last [`take`](Self::take), and read.
+    counted: Counted,
 }
 
 impl Merger {
@@ -45,46 +47,36 @@ impl Merger {
 
     /// What was counted since the last call.
     pub(crate) fn take(&mut self) -> Counted {
-        let mut counted = Counted::default();
-        for table in table::all() {
-            let seen = self.seen_of(table);
-            for (row, (number, counts)) in table.read().enumerate() {
-                let before = seen.get(row).copied();
-                match seen.get_mut(row) {
-                    Some(place) => *place = counts,
-                    None => seen.push(counts),
-                }
-                counted.add(number, table.runtime(), &counts, before.as_ref());
-            }
-        }
-        counted
+        self.gather();
+        std::mem::take(&mut self.counted)
     }
 
-    fn seen_of(&mut self, table: &'static Table) -> &mut Vec<Counts> {
-        let known = self.seen.iter().position(|(seen, _)| ptr::eq(*seen, table));
-        let index = known.unwrap_or_else(|| {
-            self.seen.push((table, Vec::new()));
-            self.seen.len() - 1
-        });
-        &mut self.seen[index].1
+    /// Reads what was counted. Counters wrap after 2³² polls of all threads together: to be called
+    /// every few seconds.
+    pub(crate) fn gather(&mut self) {
+        let Sums { counts, ticks_of_runtimes } = tables::sums();
+        for (number, sum) in counts.iter().enumerate() {
+            let before = self.seen.get(number).unwrap_or(&Counts::NONE);
+            self.counted.add(number, sum, before);
+        }
+        for (runtime, ticks) in ticks_of_runtimes {
+            *self.counted.ns_of_runtimes.entry(runtime).or_default() += clock::nanoseconds(ticks);
+        }
+        self.seen = counts;
     }
 }
 
 impl Counted {
-    fn add(&mut self, number: usize, runtime: u32, counts: &Counts, before: Option<&Counts>) {
-        let zero = Counts { ticks: 0, counts: [0; COUNTERS] };
-        let before = before.unwrap_or(&zero);
+    fn add(&mut self, number: usize, counts: &Counts, before: &Counts) {
         if counts.counts == before.counts {
             return;
         }
         let Some(site) = sites::site(number) else { return };
-        let ns = clock::nanoseconds(counts.ticks.wrapping_sub(before.ticks));
-        *self.ns_of_runtimes.entry(runtime).or_default() += ns;
         let histogram = self
             .functions
             .entry(site.function().into_owned())
             .or_insert_with(|| Histogram { sum_ns: 0, counts: [0; COUNTERS] });
-        histogram.sum_ns += ns;
+        histogram.sum_ns += clock::nanoseconds(counts.ticks.wrapping_sub(before.ticks));
         let pairs = counts.counts.iter().zip(&before.counts);
         for (sum, (now, then)) in histogram.counts.iter_mut().zip(pairs) {
             *sum += u64::from(now.wrapping_sub(*then));
@@ -96,7 +88,7 @@ impl Counted {
 mod tests {
     use super::*;
     use crate::measure::buckets;
-    use crate::measure::table::ROWS_MAX;
+    use crate::measure::table::{ROWS_MAX, Table};
     use crate::polling::site::Site;
     use std::thread;
 

@@ -1,8 +1,8 @@
 //! How long *all* polls of a function take, fast ones too: the share of slow polls needs both.
 //!
 //! Each thread counts into a [`table`] of its own, with plain loads and stores; the exporter's thread
-//! reads all tables now and then and keeps what was added since ([`merge`]). Counts only ever grow, so
-//! that a reader needs nothing from the thread that counts.
+//! adds all [`tables`] up now and then and keeps what was added since ([`merge`]). Sums only ever grow,
+//! so that a reader needs nothing from the thread that counts; when that ends, its counts are kept.
 
 pub(crate) mod buckets;
 pub(crate) mod merge;
@@ -11,4 +11,5 @@ pub(crate) mod report;
 pub(crate) mod runtimes;
 pub(crate) mod sites;
 pub(crate) mod table;
+mod tables;
 mod zeroed;

@@ -1,24 +1,18 @@
 //! The histograms of one thread.
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::measure::buckets::{self, COUNTERS};
 use crate::measure::sites::{self, OVERFLOW, SITES_MAX};
-use crate::measure::zeroed;
+use crate::measure::{tables, zeroed};
 use crate::polling::site::Site;
 
 /// Sites that one thread measures apart, one of them for all that pass the bound.
 pub(crate) const ROWS_MAX: usize = 128;
-/// What a thread may cost.
-const TABLE_BYTES_MAX: usize = 62 * 1024;
-const _: () = assert!(size_of::<Table>() <= TABLE_BYTES_MAX);
 const _: () = assert!(ROWS_MAX <= u8::MAX as usize && SITES_MAX.is_power_of_two());
 
-static TABLES: Mutex<Vec<&'static Table>> = Mutex::new(Vec::new());
-
-/// Counts of one thread at a time. Written by that thread alone, read by any; counts never shrink,
-/// and wrap.
+/// Counts of one thread at a time. Written by that thread alone, read by any under the lock of
+/// [`tables`]; counts wrap, and never shrink while the thread lasts.
 pub(crate) struct Table {
     /// For each site's number one more than its row; 0 when it has none yet.
     rows_of_sites: [AtomicU8; SITES_MAX],
@@ -26,6 +20,8 @@ pub(crate) struct Table {
     rows_used: AtomicU32,
     /// Number of the watched runtime that the thread works for; 0 for none.
     runtime: AtomicU32,
+    /// How many of all ticks were charged to a runtime.
+    pub(super) charged: AtomicU64,
     rows: [Row; ROWS_MAX],
 }
 
@@ -36,15 +32,25 @@ struct Row {
 }
 
 impl Table {
-    /// A table for a thread. It is never freed: the thread's slot, and with it the table, is used
-    /// again by later threads.
+    /// A table for a slot, whose threads have it one after the other. It is never freed, as the slot
+    /// isn't.
     pub(crate) fn lease() -> &'static Self {
         let table: &'static Self = Box::leak(zeroed::table());
-        table.sites_of_rows[0].store(OVERFLOW as u16, Ordering::Relaxed);
-        table.rows_of_sites[OVERFLOW].store(1, Ordering::Relaxed);
-        table.rows_used.store(1, Ordering::Release);
-        TABLES.lock().unwrap_or_else(PoisonError::into_inner).push(table);
+        table.begin();
+        tables::add(table);
         table
+    }
+
+    fn begin(&self) {
+        self.sites_of_rows[0].store(OVERFLOW as u16, Ordering::Relaxed);
+        self.rows_of_sites[OVERFLOW].store(1, Ordering::Relaxed);
+        self.rows_used.store(1, Ordering::Release);
+    }
+
+    /// The thread ends. What it counted is kept elsewhere, so that the next one may measure other
+    /// sites.
+    pub(crate) fn retire(&'static self) {
+        tables::retire(self);
     }
 
     pub(crate) fn set_runtime(&self, number: u32) {
@@ -95,13 +101,40 @@ impl Table {
             (number, row.read())
         })
     }
+
+    /// Self time of all that was counted.
+    pub(super) fn ticks(&self) -> u64 {
+        let used = self.rows_used.load(Ordering::Acquire) as usize;
+        let ticks = self.rows.iter().take(used).map(|row| row.ticks.load(Ordering::Relaxed));
+        ticks.fold(0, u64::wrapping_add)
+    }
+
+    /// Forgets what was counted. Nobody counts or reads meanwhile.
+    pub(super) fn clear(&self) {
+        let used = self.rows_used.load(Ordering::Relaxed) as usize;
+        self.rows.iter().take(used).for_each(Row::clear);
+        self.rows_of_sites.iter().for_each(|row| row.store(0, Ordering::Relaxed));
+        self.charged.store(0, Ordering::Relaxed);
+        self.begin();
+    }
 }
 
-/// What a row says at one moment.
+/// What a row says at one moment, or several in sum.
 #[derive(Clone, Copy)]
 pub(crate) struct Counts {
     pub(crate) ticks: u64,
     pub(crate) counts: [u32; COUNTERS],
+}
+
+impl Counts {
+    pub(super) const NONE: Self = Self { ticks: 0, counts: [0; COUNTERS] };
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.ticks = self.ticks.wrapping_add(other.ticks);
+        for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
+            *sum = sum.wrapping_add(*count);
+        }
+    }
 }
 
 impl Row {
@@ -119,9 +152,9 @@ impl Row {
             counts: std::array::from_fn(|index| self.counts[index].load(Ordering::Relaxed)),
         }
     }
-}
 
-/// Every table that there is.
-pub(super) fn all() -> Vec<&'static Table> {
-    TABLES.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn clear(&self) {
+        self.ticks.store(0, Ordering::Relaxed);
+        self.counts.iter().for_each(|count| count.store(0, Ordering::Relaxed));
+    }
 }

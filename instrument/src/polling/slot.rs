@@ -206,9 +206,10 @@ impl Slot {
         self.limit.store(ticks, Ordering::Relaxed);
     }
 
-    /// Has the thread call [`attention::wake`] when its next poll begins or ends.
-    pub(crate) fn ask_to_wake(&self) {
-        self.attend.fetch_or(WAKE, Ordering::SeqCst);
+    /// Has the thread call [`attention::wake`] when its next poll begins or ends. Whether it was asked
+    /// before, and has neither begun nor ended one since.
+    pub(crate) fn ask_to_wake(&self) -> bool {
+        self.attend.fetch_or(WAKE, Ordering::SeqCst) & WAKE != 0
     }
 
     /// Whether the thread was asked to wake the watchdog, and has not yet done so.
@@ -237,6 +238,9 @@ impl Slot {
         self.floor.store(0, Ordering::Relaxed);
         self.beyond.store(0, Ordering::Relaxed);
         self.exited.store(0, Ordering::Relaxed);
+        if let Some(table) = self.table.get() {
+            table.retire();
+        }
         *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
@@ -327,6 +331,15 @@ mod tests {
     use super::*;
     use std::sync::Barrier;
     use std::{ptr, thread};
+
+    #[test]
+    fn a_thread_takes_no_more_memory_than_it_may() {
+        // What the watchdog and the sampler remember of a thread.
+        const ELSEWHERE: usize = 512;
+        let identity = size_of::<Owner>() + size_of::<SharedOwner>() + size_of::<Lease>();
+        let bytes = size_of::<Slot>() + size_of::<Table>() + identity + ELSEWHERE;
+        assert!(bytes <= 64 * 1024, "{bytes} bytes: {} in the slot", size_of::<Slot>());
+    }
 
     #[test]
     #[cfg_attr(miri, ignore = "a thousand threads take an hour there")]

@@ -6,6 +6,7 @@
 mod advice;
 mod attribute;
 mod causes;
+mod churn;
 mod collectors;
 mod environment;
 mod examples;
