@@ -73,10 +73,18 @@ impl<F: Future> Future for Watched<F> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
         if switch::threshold_ticks() == 0 {
-            return this.future.poll(context);
+            return self.project().future.poll(context);
         }
+        self.timed(context)
+    }
+}
+
+impl<F: Future> Watched<F> {
+    /// Apart, so that a poll which isn't timed saves no registers for it.
+    #[inline(never)]
+    fn timed(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
         let entered = poll::enter(this.site);
         let result = this.future.poll(context);
         if let Some(entered) = &entered {
