@@ -1,7 +1,13 @@
 //! `holdup-peers WAY POLLS WORKERS`: polls a future that wakes itself so many times on each of so
 //! many workers, watched in the given way, and prints the nanoseconds of one poll.
 //!
+//! `holdup-peers watchdog SCENE SECONDS`, `slow` and `memory` measure what else holdup costs.
+//!
 //! Run by `cargo xtask bench`, which takes the ways in turn.
+
+mod memory;
+mod slow;
+mod watchdog;
 
 use std::error::Error;
 use std::hint::black_box;
@@ -18,6 +24,8 @@ use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use tokio::runtime::{Builder, Runtime};
 use tracing::Instrument;
 use tracing_subscriber::prelude::*;
+
+const USAGE: &str = "usage: holdup-peers WAY POLLS WORKERS, watchdog SCENE SECONDS, slow, or memory";
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -119,8 +127,13 @@ fn measure(runtime: &Runtime, way: &str, polls: u64, workers: u64) -> Outcome<f6
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [way, polls, workers] = arguments.as_slice() else {
-        return Err("usage: holdup-peers WAY POLLS WORKERS".into());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let [way, polls, workers] = match *arguments.as_slice() {
+        ["watchdog", scene, seconds] => return watchdog::run(scene, seconds.parse()?),
+        ["slow"] => return slow::run(),
+        ["memory"] => return memory::run(),
+        [way, polls, workers] => [way, polls, workers],
+        _ => return Err(USAGE.into()),
     };
     let (polls, workers): (u64, u64) = (polls.parse()?, workers.parse()?);
     let _guard = prepare(way)?;
