@@ -19,36 +19,51 @@ pub(crate) struct Gap {
     pub(crate) to: u64,
 }
 
+/// How often the accounts are read: to read them costs as much as to look at all slots.
+const SLEEPS_MAX: u32 = 16;
+
 pub(super) struct Lateness {
     accounts: Option<Accounts>,
     from: u64,
+    /// As it was some sleeps ago.
     runqueue: Option<u64>,
+    sleeps: u32,
+    /// By how much it was late in all since: for as long it may have waited for a CPU.
+    late: Duration,
 }
 
 impl Lateness {
     /// For this thread.
     pub(super) fn new() -> Self {
-        Self { accounts: Accounts::open(), from: 0, runqueue: None }
+        let accounts = Accounts::open();
+        Self { accounts, from: 0, runqueue: None, sleeps: 0, late: Duration::ZERO }
     }
 
     /// The thread goes to sleep.
     pub(super) fn begin(&mut self) {
         self.from = clock::now();
-        self.runqueue = self.accounts.as_ref().and_then(Accounts::runqueue);
+        if self.sleeps == 0 {
+            self.runqueue = self.accounts.as_ref().and_then(Accounts::runqueue);
+            self.late = Duration::ZERO;
+        }
+        self.sleeps = (self.sleeps + 1) % SLEEPS_MAX;
     }
 
     /// The thread woke up and had wanted to by `planned`.
-    pub(super) fn end(&self, planned: Duration, tick: Duration) -> Option<Gap> {
+    pub(super) fn end(&mut self, planned: Duration, tick: Duration) -> Option<Gap> {
         let to = clock::now();
         let slept = Duration::from_nanos(clock::nanoseconds(to.saturating_sub(self.from)));
         let late = slept.saturating_sub(planned);
         if late <= tick {
+            self.late += late;
             return None;
         }
+        self.sleeps = 0;
         let runqueue = self.accounts.as_ref().and_then(Accounts::runqueue);
         let is_gap = match (self.runqueue, runqueue) {
             (Some(before), Some(after)) => {
-                late.saturating_sub(Duration::from_nanos(after.saturating_sub(before))) > tick
+                let waited = Duration::from_nanos(after.saturating_sub(before));
+                late.saturating_sub(waited.saturating_sub(self.late)) > tick
             }
             _ => late >= UNEXPLAINED_MIN,
         };

@@ -1,6 +1,6 @@
 //! The thread that notices polls which have not returned.
 //!
-//! It looks at the slots of all threads once a tick. What it learns of a poll that takes long it
+//! It looks at the slots of all threads in a [`rhythm`]. What it learns of a poll that takes long it
 //! keeps in the [`ledger`], for the exporter; a poll that passes its threshold it has reported while
 //! the poll lasts. Nothing of this runs on a runtime that is watched, so that one which never comes
 //! back is reported as well.
@@ -15,6 +15,7 @@ use crate::install::InstallError;
 use crate::polling::{attention, clock, slot};
 use crate::watchdog::held::Held;
 use crate::watchdog::lateness::Lateness;
+use crate::watchdog::rhythm::Rhythm;
 use crate::watchdog::scan::{Activity, Scanner};
 use crate::{stack, thresholds};
 
@@ -26,6 +27,7 @@ pub(crate) mod ledger;
 #[cfg_attr(target_os = "linux", path = "probe/linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "probe/other.rs")]
 mod probe;
+mod rhythm;
 mod scan;
 mod seen;
 pub(crate) mod spans;
@@ -35,14 +37,13 @@ mod victims;
 pub(crate) use cause::Cause;
 pub(crate) use seen::Findings;
 
-/// Bounds of a tick: each wake-up costs tens of microseconds of CPU.
-const TICK_MIN: Duration = Duration::from_millis(5);
-const TICK_MAX: Duration = Duration::from_secs(1);
-/// Ticks without a poll in sight after which it sleeps.
-const IDLE_TICKS: u32 = 4;
-/// How long it sleeps at most. The thread that polls next wakes it; this is for the rare case in
+/// Looks without a poll since the one before after which it sleeps.
+const IDLE_LOOKS: u32 = 4;
+/// How long it sleeps at first. The thread that polls next wakes it; this is for the rare case in
 /// which both look away at the same instant.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// How long it sleeps when it is certain that each thread knows that it has to wake it.
+const REST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The running thread. Ends with the drop.
 #[derive(Debug)]
@@ -86,26 +87,37 @@ fn run(stop: &AtomicBool, stacks: stack::Settings) {
     let mut held = Held::new(stacks);
     let mut scanner = Scanner::new(stacks);
     let mut lateness = Lateness::new();
-    let mut idle = 0;
+    let (mut idle, mut has_slept) = (0, false);
     while !stop.load(Ordering::Acquire) {
-        let tick = tick(thresholds::lowest_ns());
+        let rhythm = Rhythm::of(thresholds::lowest_ns());
         let scanned = clock::now();
-        let activity = held.scan(scanner.scan(tick));
+        let activity = held.scan(scanner.scan(rhythm));
         idle = if activity == Activity::Polls { 0 } else { idle + 1 };
-        lateness.begin();
         let most = match activity {
-            _ if idle < IDLE_TICKS => tick,
+            _ if idle < IDLE_LOOKS => scanner.pause(rhythm.period()),
             // Polls that have lasted long need no quick eye: their next report is far away.
-            Activity::Old => tick.max(scanner.pause()).min(SLEEP_MAX),
+            Activity::Old => scanner.pause(u64::MAX).min(SLEEP_MAX),
+            Activity::None if has_slept => REST,
             Activity::Polls | Activity::None => SLEEP_MAX,
         };
-        if idle < IDLE_TICKS {
+        lateness.begin();
+        let planned = clock::now().saturating_add(clock::ticks(nanoseconds(most)));
+        if idle < IDLE_LOOKS {
             thread::park_timeout(most);
-        } else if sleep(most, scanned) {
-            // Whoever woke it is about to poll, and may not have come so far yet.
-            idle = 0;
+            has_slept = false;
+        } else {
+            has_slept = !sleep(most, scanned);
+            if !has_slept {
+                // Whoever woke it is about to poll, and may not have come so far yet.
+                idle = 0;
+            }
         }
-        if let Some(gap) = lateness.end(most, tick) {
+        if clock::now() < planned {
+            // Thresholds may be others.
+            scanner.look_at_all();
+        }
+        let period = Duration::from_nanos(clock::nanoseconds(rhythm.period()));
+        if let Some(gap) = lateness.end(most, period / 2) {
             ledger::lock().add_gap(gap);
         }
     }
@@ -113,19 +125,19 @@ fn run(stop: &AtomicBool, stacks: stack::Settings) {
     ledger::close(clock::now());
 }
 
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Sleeps until a thread polls, or for no longer than `most`. Whether a thread polls.
 fn sleep(most: Duration, scanned: u64) -> bool {
     attention::fall_asleep();
-    let mut is_quiet = true;
+    let (mut is_quiet, mut has_rested) = (true, true);
     for slot in slot::used() {
-        slot.ask_to_wake();
+        has_rested &= slot.ask_to_wake();
         // It may have begun a poll since it was looked at, before it could know.
         is_quiet &= slot.innermost_start() <= scanned;
     }
+    let most = if has_rested { most } else { most.min(SLEEP_MAX) };
     !is_quiet || attention::sleep(most)
-}
-
-/// Half of the lowest threshold.
-fn tick(lowest_ns: u64) -> Duration {
-    Duration::from_nanos(lowest_ns / 2).clamp(TICK_MIN, TICK_MAX)
 }

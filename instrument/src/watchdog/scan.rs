@@ -13,17 +13,12 @@ use crate::polling::usage::{Accounts, Usage};
 use crate::polling::{clock, spans as polled_spans};
 use crate::stack::{self, Sampler, Target};
 use crate::thresholds;
+use crate::watchdog::cause::Doing;
 use crate::watchdog::ledger::{self, Key, Ledger, Stall};
+use crate::watchdog::rhythm::Rhythm;
 use crate::watchdog::seen::{Ids, Reading, STACKS_MAX, Seen, next_report_ns};
 use crate::watchdog::throttle::Throttle;
 use crate::watchdog::{ffi, probe, spans, victims};
-
-/// A poll that has lasted so many ticks is not looked at with every tick.
-const OLD_TICKS: u32 = 64;
-/// Parts of a tick from which on a poll is worth a closer look.
-const YOUNG_PARTS: u64 = 4;
-/// An old poll is looked at again when it has become older by this part of its age.
-const OLD_PARTS: u64 = 8;
 
 /// What a look at all slots found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +26,7 @@ pub(super) enum Activity {
     None,
     /// Only polls that have lasted long.
     Old,
+    /// Others, or ones that began and ended since the last look.
     Polls,
 }
 
@@ -41,8 +37,10 @@ pub(super) struct Scanner {
     ids: RandomIdGenerator,
     /// Polls whose stack is to be taken after the look at all slots.
     wanted: Vec<(Key, Target)>,
-    /// Age of the youngest of the old polls, in ticks.
-    youngest_old: u64,
+    /// When some poll is to be looked at next, in ticks.
+    next: u64,
+    /// Whether this look has read what the container's quota took.
+    has_read_throttled: bool,
 }
 
 /// A thread, as long as it has its slot.
@@ -59,14 +57,17 @@ struct Watched {
     usage: Usage,
     /// The last span that was the innermost poll, and its start.
     span: (u64, u64),
+    /// When its poll is to be looked at next, in ticks.
+    due: u64,
+    /// Grows with its polls.
+    polled: u64,
 }
 
 /// The instant of a look, in ticks.
 #[derive(Clone, Copy)]
 struct Now {
     at: u64,
-    tick: u64,
-    lowest: u64,
+    rhythm: Rhythm,
 }
 
 impl Scanner {
@@ -77,55 +78,74 @@ impl Scanner {
             throttle: Throttle::open(),
             ids: RandomIdGenerator::default(),
             wanted: Vec::new(),
-            youngest_old: 0,
+            next: 0,
+            has_read_throttled: false,
         }
     }
 
-    /// How long the old polls can be left alone.
-    pub(super) fn pause(&self) -> Duration {
-        Duration::from_nanos(clock::nanoseconds(self.youngest_old / OLD_PARTS))
+    /// How long all polls can be left alone, for so many ticks at most.
+    pub(super) fn pause(&self, most: u64) -> Duration {
+        let left = self.next.saturating_sub(clock::now());
+        Duration::from_nanos(clock::nanoseconds(left.min(most)))
     }
 
-    pub(super) fn scan(&mut self, tick: Duration) -> Activity {
+    /// Has the next look be at every poll, whether or not one is due.
+    pub(super) fn look_at_all(&mut self) {
+        self.threads.iter_mut().for_each(|thread| thread.due = 0);
+    }
+
+    pub(super) fn scan(&mut self, rhythm: Rhythm) -> Activity {
         let slots = slot::used();
         self.threads.resize_with(slots.len(), Watched::default);
-        let now = Now {
-            at: clock::now(),
-            tick: clock::ticks(u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX)),
-            lowest: clock::ticks(thresholds::lowest_ns()),
-        };
-        self.youngest_old = u64::MAX;
+        let now = Now { at: clock::now(), rhythm };
+        self.next = u64::MAX;
         let mut activity = Activity::None;
         let mut ledger = ledger::lock();
+        self.has_read_throttled = false;
         for (index, slot) in slots.iter().enumerate() {
             let Some(thread) = self.threads.get_mut(index) else { break };
             let start = slot.innermost_start();
             if start != thread.innermost {
-                thread.leave(slot, &mut ledger, now.at);
+                let lasted = thread.leave(slot, &mut ledger, now.at);
+                if lasted >= rhythm.half() {
+                    self.read_throttled(&mut ledger);
+                }
             }
+            let Some(thread) = self.threads.get_mut(index) else { break };
             if start == 0 {
+                let polled = slot.polled();
+                if thread.polled != polled {
+                    thread.polled = polled;
+                    activity = Activity::Polls;
+                }
                 continue;
             }
-            let Some(age) = self.look(index, slot, &mut ledger, now) else { continue };
-            if age >= now.tick.saturating_mul(u64::from(OLD_TICKS)) {
-                self.youngest_old = self.youngest_old.min(age);
-                activity = if activity == Activity::None { Activity::Old } else { activity };
-            } else {
+            let is_due = start != thread.innermost || now.at >= thread.due;
+            let looked = is_due.then(|| self.look(index, slot, &mut ledger, now));
+            let Some(thread) = self.threads.get(index) else { break };
+            let age = match looked {
+                Some(None) => continue,
+                Some(Some(age)) => age,
+                None => now.at.saturating_sub(thread.last),
+            };
+            if thread.innermost == start {
+                self.next = self.next.min(thread.due);
+            }
+            if age < rhythm.old() {
                 activity = Activity::Polls;
+            } else if activity == Activity::None {
+                activity = Activity::Old;
             }
         }
-        if activity != Activity::None {
-            ledger.throttled = self.throttle.read_ns();
-        }
         // The time of the beginning: a poll that ended since may not have been looked at.
-        ledger.settle(now.at, now.lowest);
+        ledger.settle(now.at, rhythm.lowest);
         drop(ledger);
-        self.take_stacks();
+        self.take_stacks(rhythm);
         activity
     }
 
     /// Takes the stacks that are wanted. A thread that runs may let itself be waited for.
-    fn take_stacks(&mut self) {
+    fn take_stacks(&mut self, rhythm: Rhythm) {
         for (key, target) in self.wanted.drain(..) {
             let Some(stack) = self.sampler.as_mut().and_then(|sampler| sampler.sample(&target))
             else {
@@ -134,8 +154,16 @@ impl Scanner {
             // It may be of a later poll, if that one has ended meanwhile.
             let goes_on = slot::used().iter().any(|slot| slot.id() == key.0 && slot.is_in(key.1));
             if goes_on && let Some(seen) = ledger::lock().polls.get_mut(&key) {
-                seen.stacks.push(stack);
+                seen.add_stack(stack, rhythm.lowest);
             }
+        }
+    }
+
+    /// What the quota took is read only when a poll may have been slow for it.
+    fn read_throttled(&mut self, ledger: &mut Ledger) {
+        if !self.has_read_throttled {
+            self.has_read_throttled = true;
+            ledger.throttled = self.throttle.read_ns();
         }
     }
 
@@ -160,49 +188,62 @@ impl Scanner {
         let snapshot = known.unwrap_or(innermost);
         let age = now.at.saturating_sub(snapshot.start);
         let reading = Reading { at: clock::now(), nested: snapshot.nested, usage: usage(&owner) };
-        let is_worth_it = age >= now.tick / YOUNG_PARTS;
+        let is_worth_it = age >= now.rhythm.young();
         let doing = is_worth_it.then(|| probe::doing(owner.thread.id)).flatten();
         // What was read belongs to that poll only if it is still the same.
         if slot.innermost_start() != innermost.start {
             return Some(age);
         }
         (thread.last, thread.innermost) = (snapshot.start, innermost.start);
-        let throttled = ledger.throttled;
+        thread.due = now.rhythm.next_look(snapshot.start, now.at, u64::MAX);
+        let before = std::mem::replace(&mut thread.usage, reading.usage.unwrap_or_default());
+        let target = thread.target;
+        if is_worth_it {
+            self.read_throttled(ledger);
+        }
+        let throttled = ledger.throttled.filter(|_| is_worth_it);
         let seen = match ledger.polls.entry((slot.id(), snapshot.start)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
                 let seen = place.insert(Seen::new(&snapshot, reading.at, reading.usage));
-                seen.note_throttled(throttled);
-                seen.work_out_unseen(thread.usage, doing);
+                seen.work_out_unseen(before, doing);
                 seen
             }
         };
-        thread.usage = reading.usage.unwrap_or_default();
+        seen.note_throttled(throttled);
         seen.look(reading, doing);
         if is_worth_it {
-            seen.count_faults(probe::faults(owner.thread.id));
+            if doing == Some(Doing::Running) {
+                seen.count_faults(probe::faults(owner.thread.id));
+            }
             victims::count(seen, &owner);
         }
         let own = age.saturating_sub(snapshot.nested);
-        if own >= now.lowest / 2 && seen.wants_stack() {
+        if own >= now.rhythm.half() && seen.wants_stack(own) {
             let key = (slot.id(), snapshot.start);
-            self.wanted.extend(thread.target.map(|target| (key, target)));
+            self.wanted.extend(target.map(|target| (key, target)));
         }
-        if own >= now.lowest && known.is_some() {
-            self.report_if_due(index, slot, (innermost, snapshot, reading.at), ledger);
+        if own >= now.rhythm.lowest && known.is_some() {
+            let missing =
+                self.report_if_due(index, slot, (innermost, snapshot, reading.at), ledger);
+            let report = missing.map_or(u64::MAX, |ns| age.saturating_add(clock::ticks(ns)));
+            if let Some(thread) = self.threads.get_mut(index) {
+                thread.due = now.rhythm.next_look(snapshot.start, now.at, report);
+            }
         }
         Some(age)
     }
 
     /// Reports a poll that has passed its threshold, or twice, four times, … that. One that lasts for
-    /// long is reported every minute: the collector takes silence for its end.
+    /// long is reported every minute: the collector takes silence for its end. Tells how much is missing
+    /// for the next report, in nanoseconds.
     fn report_if_due(
         &mut self,
         index: usize,
         slot: &'static Slot,
         (innermost, snapshot, at): (Snapshot, Snapshot, u64),
         ledger: &mut Ledger,
-    ) -> Option<()> {
+    ) -> Option<u64> {
         let owner = self.threads.get(index)?.owner.clone()?;
         let place = if polled_spans::is_span(snapshot.site) {
             Place::Span(spans::metadata(snapshot.span)?)
@@ -223,10 +264,12 @@ impl Scanner {
         let seen = ledger.polls.get_mut(&key)?;
         let mut findings = seen.conclude(None, own_ns, throttled);
         let to_blame = own_ns.saturating_sub(findings.descheduled());
-        if to_blame < threshold_ns.max(seen.report_at_ns) {
-            return None;
+        let due_ns = threshold_ns.max(seen.report_at_ns);
+        if to_blame < due_ns {
+            return Some(due_ns - to_blame);
         }
         seen.report_at_ns = next_report_ns(to_blame, threshold_ns);
+        let missing_ns = seen.report_at_ns.saturating_sub(to_blame);
         seen.stalled |= all_blocked;
         let ids = *seen.ids.get_or_insert_with(|| Ids {
             trace: self.ids.new_trace_id(),
@@ -253,7 +296,7 @@ impl Scanner {
         if slot.innermost_start() == innermost.start {
             ledger.report(stall);
         }
-        Some(())
+        Some(missing_ns)
     }
 
     /// Threads of the same runtime whose innermost poll has passed the lowest threshold.
@@ -271,13 +314,14 @@ impl Scanner {
 
 impl Watched {
     /// The poll that was innermost is not so any more: it ended, or another is nested in it.
-    fn leave(&mut self, slot: &Slot, ledger: &mut Ledger, now: u64) {
-        if self.last != 0
-            && let Some(seen) = ledger.polls.get_mut(&(slot.id(), self.last))
-        {
+    /// For how long it was seen to go on, in ticks.
+    fn leave(&mut self, slot: &Slot, ledger: &mut Ledger, now: u64) -> u64 {
+        let (last, _) = (std::mem::take(&mut self.last), std::mem::take(&mut self.innermost));
+        let seen = ledger.polls.get_mut(&(slot.id(), last)).filter(|_| last != 0);
+        seen.map_or(0, |seen| {
             seen.left = now;
-        }
-        (self.last, self.innermost) = (0, 0);
+            now.saturating_sub(last)
+        })
     }
 
     /// A span that is entered again is that of a future.

@@ -46,6 +46,8 @@ pub(crate) struct Seen {
     faults: Option<[(u64, u64); 2]>,
     throttled: Option<u64>,
     pub(super) stacks: Vec<RawStack>,
+    /// Own time from which on another stack is wanted, in ticks.
+    stack_from: u64,
     pub(super) ids: Option<Ids>,
     /// The next report is due when it has blocked for so long, ns; 0 before the first.
     pub(super) report_at_ns: u64,
@@ -112,6 +114,7 @@ impl Seen {
             faults: None,
             throttled: None,
             stacks: Vec::new(),
+            stack_from: 0,
             ids: None,
             report_at_ns: 0,
             queue: None,
@@ -156,8 +159,17 @@ impl Seen {
 
     /// Whether one more stack would tell something. A thread that waits for a CPU has nothing new to
     /// say, and keeps who asks it waiting.
-    pub(super) fn wants_stack(&self) -> bool {
-        self.stacks.len() < STACKS_MAX && self.pending == 0
+    pub(super) fn wants_stack(&self, own: u64) -> bool {
+        own >= self.stack_from && self.stacks.len() < STACKS_MAX && self.pending == 0
+    }
+
+    /// One is enough for the time before the threshold, and for each doubling of it.
+    pub(super) fn add_stack(&mut self, stack: RawStack, lowest: u64) {
+        self.stacks.push(stack);
+        self.stack_from = match self.stack_from {
+            0 => lowest,
+            from => from.saturating_mul(2),
+        };
     }
 
     pub(super) fn count_faults(&mut self, faults: Option<u64>) {

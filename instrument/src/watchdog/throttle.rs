@@ -12,7 +12,7 @@ impl Throttle {
         Self
     }
 
-    pub(super) fn read_ns(&self) -> Option<u64> {
+    pub(super) fn read_ns(&mut self) -> Option<u64> {
         None
     }
 }
@@ -21,29 +21,71 @@ impl Throttle {
 mod linux {
     use std::fs::{self, File};
     use std::os::unix::fs::FileExt;
+    use std::path::Path;
 
     /// Longest `cpu.stat`.
     const TEXT_BYTES_MAX: usize = 1024;
 
+    /// How many times it is taken for granted that there is no quota.
+    const READS_MAX: u32 = 256;
+
     /// The `cpu.stat` of the process's control group; none where there is no quota to be seen.
     pub(in crate::watchdog) struct Throttle {
         stat: Option<File>,
+        quota: Option<File>,
+        reads: u32,
+        /// As it was read last.
+        ns: Option<u64>,
     }
 
     impl Throttle {
         pub(in crate::watchdog) fn open() -> Self {
             let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-            let throttle = Self { stat: paths(&groups).find_map(|path| File::open(path).ok()) };
-            // A group that never had a quota has no such line, and need not be read again.
-            if throttle.read_ns().is_some() { throttle } else { Self { stat: None } }
+            let found = paths(&groups).find_map(|path| Some((File::open(&path).ok()?, path)));
+            let (stat, path) = found.unzip();
+            let quota = path.and_then(|path| {
+                let folder = Path::new(&path).parent()?;
+                let open = |name: &str| File::open(folder.join(name)).ok();
+                open("cpu.max").or_else(|| open("cpu.cfs_quota_us"))
+            });
+            let mut throttle = Self { stat, quota, reads: 0, ns: None };
+            throttle.ns = throttle.total_ns();
+            // A group that never had a quota may have no such line, and need not be read again.
+            if throttle.ns.is_none() {
+                throttle.stat = None;
+            }
+            throttle
         }
 
-        /// Total over all CPUs, in nanoseconds.
-        pub(in crate::watchdog) fn read_ns(&self) -> Option<u64> {
+        /// Total over all CPUs, in nanoseconds. It stays what it was while there is no quota.
+        pub(in crate::watchdog) fn read_ns(&mut self) -> Option<u64> {
+            if self.reads > 0 {
+                self.reads -= 1;
+                return self.ns;
+            }
+            self.ns = self.total_ns();
+            if self.is_unlimited() {
+                self.reads = READS_MAX;
+            }
+            self.ns
+        }
+
+        fn total_ns(&self) -> Option<u64> {
             let mut text = [0; TEXT_BYTES_MAX];
             let length = self.stat.as_ref()?.read_at(&mut text, 0).ok()?;
             throttled_ns(std::str::from_utf8(text.get(..length)?).ok()?)
         }
+
+        fn is_unlimited(&self) -> bool {
+            let mut text = [0; TEXT_BYTES_MAX];
+            let read = self.quota.as_ref().and_then(|quota| quota.read_at(&mut text, 0).ok());
+            read.is_some_and(|length| says_unlimited(text.get(..length).unwrap_or_default()))
+        }
+    }
+
+    /// `max 100000` in version 2, `-1` in version 1.
+    fn says_unlimited(quota: &[u8]) -> bool {
+        quota.starts_with(b"max") || quota.starts_with(b"-1")
     }
 
     /// Where the numbers may be: version 2, version 1, and what a container sees as its root.
@@ -86,6 +128,8 @@ mod linux {
             assert_eq!(throttled_ns(two), Some(1_500_000));
             assert_eq!(throttled_ns("nr_throttled 2\nthrottled_time 1500\n"), Some(1_500));
             assert_eq!(throttled_ns("usage_usec 5\n"), None);
+            assert!(says_unlimited(b"max 100000\n") && says_unlimited(b"-1\n"));
+            assert!(!says_unlimited(b"50000 100000\n") && !says_unlimited(b""));
             let found = paths("4:cpu,cpuacct:/a/b\n3:cpuset:/c\n0::/d\n").collect::<Vec<_>>();
             assert_eq!(
                 found[..2],
