@@ -2,7 +2,8 @@
 //!
 //! Each way runs in a process of its own. The ways take turns, round after round, so that a machine
 //! that gets slower does so for all; the median of the rounds counts. Beside the times stand the
-//! instructions of one poll, which do not depend on the machine's load.
+//! instructions of one poll, which do not depend on the machine's load. A second table says what holdup
+//! costs beside the polls, and what it may cost at most.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,6 +16,8 @@ use crate::interrupt::Interrupt;
 use crate::process;
 use crate::repository::{cargo, command, made, root};
 use crate::terminal::say;
+
+mod costs;
 
 /// A way to watch polls, and whether it needs tokio's unstable hooks.
 struct Way {
@@ -92,7 +95,9 @@ pub(crate) fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<()
     } else {
         say("no instruction counts: valgrind is missing (`apt-get install valgrind`)")?;
     }
+    let costs = costs::measure(&stable, interrupt)?;
     say(&table(&times, cores))?;
+    say(&costs::table(&costs))?;
     Ok(())
 }
 
