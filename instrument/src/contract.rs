@@ -7,6 +7,21 @@
 
 /// Name of the instrumentation scope of every poll span.
 pub const SCOPE: &str = "holdup";
+/// Name of the instrumentation scope of spans of futures that waited for long. They are no poll
+/// spans: nothing was blocked by them.
+pub const AWAIT_SCOPE: &str = "holdup.await";
+/// What such a span is about: `slow_await` or `starvation`. String.
+pub const FINDING: &str = "holdup.finding";
+/// Time of the future in polls. Integer, nanoseconds; with the next two it is the span's duration.
+pub const AWAIT_BUSY_NS: &str = "holdup.busy_ns";
+/// Time of the future suspended. Integer, nanoseconds.
+pub const AWAIT_IDLE_NS: &str = "holdup.idle_ns";
+/// Time of the future ready and not polled. Integer, nanoseconds.
+pub const AWAIT_STARVED_NS: &str = "holdup.starved_ns";
+/// Polls of the future. Integer.
+pub const AWAIT_POLLS: &str = "holdup.polls";
+/// The function whose poll held the thread while the future was ready. String.
+pub const HELD_BY: &str = "holdup.held_by";
 /// What a poll span's name begins with; the function's name follows.
 pub const SPAN_NAME_PREFIX: &str = "poll ";
 

@@ -8,7 +8,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::export::{self, Exporter, Target};
 use crate::findings::{self, Finding, HandlerGuard, Wants};
-use crate::polling::{clock, record};
+use crate::polling::{clock, record, timed};
 use crate::thresholds::{self, Rule, Threshold};
 use crate::{settings, stack, watchdog};
 
@@ -86,6 +86,8 @@ pub struct Builder {
     metrics_every: Option<Duration>,
     handlers: findings::Wanted,
     writes_log: Option<bool>,
+    slow_await: Option<Duration>,
+    starved: Option<Duration>,
 }
 
 impl Builder {
@@ -214,6 +216,22 @@ impl Builder {
         self
     }
 
+    /// A [timed](crate::timed()) future that was suspended for so long altogether is told of as a slow
+    /// await, unless it has a threshold of its own. Else `HOLDUP_SLOW_AWAIT`, else 1 s; zero, or
+    /// `off`, is never.
+    pub fn slow_await(mut self, threshold: Duration) -> Self {
+        self.slow_await = Some(threshold);
+        self
+    }
+
+    /// A [timed](crate::timed()) future that was ready and not polled for so long altogether is told
+    /// of as starved, unless it has a threshold of its own. Else `HOLDUP_STARVED`, else 100 ms;
+    /// zero, or `off`, is never.
+    pub fn starved(mut self, threshold: Duration) -> Self {
+        self.starved = Some(threshold);
+        self
+    }
+
     /// Whether each finding is a line in the log: a warning of the target `holdup` through `tracing`,
     /// for each function and kind at most every ten seconds, and 60 in a minute. Else `HOLDUP_LOG`,
     /// else true.
@@ -243,6 +261,7 @@ impl Builder {
         }
         let stacks = stack::Settings { signal: settings::signal(self.signal, settings::variable) };
         let timeout = self.flush_timeout.unwrap_or(settings::FLUSH_TIMEOUT);
+        let limits = self.limits();
         let target = match self.provider {
             Some(provider) => Target::Provider(provider),
             None => Target::Otlp {
@@ -255,6 +274,7 @@ impl Builder {
         record::prepare();
         #[cfg(target_os = "linux")]
         crate::fork_ffi::switch_off_in_children();
+        timed::start(limits);
         // A provider gives its spans ids of its own: one that goes on can't be told again by it.
         let stalls = matches!(target, Target::Otlp { .. });
         // First: the watchdog's tick follows from them.
@@ -289,6 +309,15 @@ impl Builder {
                 INSTALLED.store(false, Ordering::Release);
                 Err(error)
             }
+        }
+    }
+
+    /// From when on timed futures are told of.
+    fn limits(&self) -> timed::Limits {
+        let limit = |by_code, variable| settings::limit(by_code, variable, settings::variable);
+        timed::Limits {
+            slow_await_ns: limit(self.slow_await, settings::SLOW_AWAIT),
+            starved_ns: limit(self.starved, settings::STARVED),
         }
     }
 

@@ -75,6 +75,8 @@ mod stack;
 #[cfg(feature = "otlp")]
 mod thresholds;
 #[cfg(feature = "otlp")]
+mod timed;
+#[cfg(feature = "otlp")]
 mod watchdog;
 #[cfg(feature = "otlp")]
 mod watched;
@@ -92,9 +94,10 @@ pub use crate::layer::{HoldupLayer, layer};
 pub use crate::{
     findings::{Blame, Finding, HandlerGuard, Holder, Kind, on_finding, on_slow_poll, on_stall},
     install::{Builder, Guard, InstallError, builder, init},
-    polling::site::Site,
+    polling::{site::Site, timed::Outcome},
     runtime::watch_runtime,
     thresholds::{Threshold, set_threshold},
+    timed::{Spent, Timed, timed, timed_at},
     watched::{DetectBlocking, Watched, watch},
 };
 #[cfg(feature = "otlp")]

@@ -24,6 +24,10 @@ const REPORTS_VARIABLE: &str = "HOLDUP_REPORTS_PER_MINUTE";
 pub(crate) const REPORTS_PER_MINUTE: u32 = 600;
 /// Set to `0`, `false` or `off` so that no thread of the service is ever interrupted.
 const SIGNAL_VARIABLE: &str = "HOLDUP_SIGNAL";
+/// A future that was suspended for longer altogether is told of.
+pub(crate) const SLOW_AWAIT: (&str, Duration) = ("HOLDUP_SLOW_AWAIT", Duration::from_secs(1));
+/// A future that was ready and not polled for longer altogether is told of.
+pub(crate) const STARVED: (&str, Duration) = ("HOLDUP_STARVED", Duration::from_millis(100));
 /// Set to `0`, `false` or `off` so that findings are no lines in the log.
 const LOG_VARIABLE: &str = "HOLDUP_LOG";
 /// OpenTelemetry's own switch: `true` switches every SDK of the process off.
@@ -44,6 +48,29 @@ pub(crate) fn signal(by_code: Option<bool>, variable: impl Fn(&str) -> Option<St
 /// Whether findings are lines in the log.
 pub(crate) fn log(by_code: Option<bool>, variable: impl Fn(&str) -> Option<String>) -> bool {
     by_code.unwrap_or_else(|| !variable(LOG_VARIABLE).as_deref().is_some_and(says_off))
+}
+
+/// From when on a timed future is told of, in nanoseconds; 0 is never. A variable that can't be used
+/// leaves the default in force.
+pub(crate) fn limit(
+    by_code: Option<Duration>,
+    (name, default): (&str, Duration),
+    variable: impl Fn(&str) -> Option<String>,
+) -> u64 {
+    let text = variable(name).filter(|text| !text.trim().is_empty());
+    let by_variable = || match &text {
+        Some(text) if says_off(text) => Duration::ZERO,
+        Some(text) => duration(text.trim()).unwrap_or_else(|| {
+            tracing::warn!(
+                target: "holdup",
+                "{name} is {text:?}: write a whole number with a unit, such as 100ms, or off; the \
+                 default of {default:?} is used",
+            );
+            default
+        }),
+        None => default,
+    };
+    u64::try_from(by_code.unwrap_or_else(by_variable).as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn says_off(value: &str) -> bool {
@@ -141,6 +168,15 @@ mod tests {
         assert!(!signal(None, only("HOLDUP_SIGNAL", "0")));
         assert!(signal(Some(true), only("HOLDUP_SIGNAL", "0")));
         assert!(!signal(Some(false), only("HOLDUP_SIGNAL", "1")));
+    }
+
+    #[test]
+    fn a_limit_can_be_none_and_nonsense_leaves_the_default() {
+        let of = |by_code, text| limit(by_code, STARVED, only("HOLDUP_STARVED", text));
+        assert_eq!(of(None, ""), 100_000_000);
+        assert_eq!(of(None, "7ms"), 7_000_000);
+        assert_eq!([of(None, "off"), of(None, "0"), of(Some(Duration::ZERO), "7ms")], [0, 0, 0]);
+        assert_eq!(of(None, "soon"), 100_000_000);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 use crate::polling::poll;
 use crate::polling::site::{self, Site};
 use crate::polling::switch;
+use crate::timed::{Timed, timed_at};
 
 pin_project! {
     /// A future each of whose polls is timed and charged to a [`Site`].
@@ -63,6 +64,26 @@ pub trait DetectBlocking: Future + Sized {
     #[track_caller]
     fn detect_blocking(self, name: &'static str) -> Watched<Self> {
         watch(site::intern(name, Location::caller()), self)
+    }
+
+    /// Times this future from its first poll to its end: busy, idle and starved, each with a
+    /// threshold of its own. See [`timed`](crate::timed()).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use holdup::DetectBlocking;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let answer = async { 42 }.timed("shop::answer").starved(Duration::from_millis(20)).await;
+    /// assert_eq!(answer, 42);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn timed(self, name: &'static str) -> Timed<Self> {
+        timed_at(site::intern(name, Location::caller()), self)
     }
 }
 

@@ -42,6 +42,9 @@ fn the_polling_path_allocates_nothing() {
     assert_eq!(allocations(polls(10_000, Duration::ZERO).detect_blocking("fast")), 0);
     assert_eq!(allocations(polls(50, slow).detect_blocking("slow")), 0);
 
+    assert_eq!(allocations(polls(10_000, Duration::ZERO).timed("timed")), 0);
+    assert_eq!(allocations(polls(50, slow).timed("timed and slow")), 0);
+
     assert_ne!(measure(|| drop(std::hint::black_box(Box::new(1)))).count_total, 0);
 
     let subscriber = tracing_subscriber::registry().with(holdup::layer());

@@ -1,4 +1,4 @@
-//! `threshold = "200ms", name = "…"`.
+//! `threshold = "200ms", slow_await = "1s", starved = "100ms", name = "…"`.
 
 use proc_macro2::TokenStream;
 use syn::parse::{Parse, ParseStream, Parser};
@@ -8,8 +8,13 @@ use syn::{Ident, LitStr, Result, Token};
 #[derive(Default)]
 pub(crate) struct Arguments {
     pub(crate) threshold_ns: Option<u64>,
+    /// Either of these asks for more than the time of polls.
+    pub(crate) slow_await_ns: Option<u64>,
+    pub(crate) starved_ns: Option<u64>,
     pub(crate) name: Option<LitStr>,
 }
+
+const KEYS: [&str; 4] = ["threshold", "slow_await", "starved", "name"];
 
 struct Argument {
     key: Ident,
@@ -19,8 +24,8 @@ struct Argument {
 impl Parse for Argument {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let key = input.parse::<Ident>()?;
-        if key != "threshold" && key != "name" {
-            let text = format!("unknown argument `{key}`: expected `threshold` or `name`");
+        if !KEYS.iter().any(|known| key == known) {
+            let text = format!("unknown argument `{key}`: expected one of `{}`", KEYS.join("`, `"));
             return Err(syn::Error::new(key.span(), text));
         }
         input.parse::<Token![=]>()?;
@@ -38,8 +43,14 @@ impl Arguments {
         let parser = Punctuated::<Argument, Token![,]>::parse_terminated;
         let mut arguments = Self::default();
         for Argument { key, value } in parser.parse2(tokens)? {
-            let is_second = if key == "threshold" {
-                arguments.threshold_ns.replace(nanoseconds(&value)?).is_some()
+            let duration = match key.to_string().as_str() {
+                "threshold" => Some(&mut arguments.threshold_ns),
+                "slow_await" => Some(&mut arguments.slow_await_ns),
+                "starved" => Some(&mut arguments.starved_ns),
+                _ => None,
+            };
+            let is_second = if let Some(duration) = duration {
+                duration.replace(nanoseconds(&value)?).is_some()
             } else {
                 if value.value().trim().is_empty() {
                     return Err(syn::Error::new(value.span(), "the name is empty"));

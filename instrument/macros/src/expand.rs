@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::visit_mut::{VisitMut, visit_type_mut};
-use syn::{Block, Result, ReturnType, Signature, Type, parse_quote};
+use syn::{Block, Ident, Result, ReturnType, Signature, Type, parse_quote};
 
 use crate::arguments::Arguments;
 use crate::target;
@@ -16,20 +16,35 @@ pub(crate) fn detect_blocking(arguments: TokenStream, item: &TokenStream) -> Res
     if function.sig.asyncness.is_some() {
         let typed = typed_return(&function.sig);
         let statements = &function.block.stmts;
+        let watched = watched(&arguments, &quote!(async move { #typed #(#statements)* }));
         let body: Block = parse_quote!({
             #site
-            ::holdup::watch(&__HOLDUP_SITE, async move { #typed #(#statements)* }).await
+            #watched.await
         });
         function.block = body;
     } else {
         let block = target::returned_async_block(&mut function)?;
-        let watched = parse_quote!({
+        let watched = watched(&arguments, &quote!(#block));
+        *block = parse_quote!({
             #site
-            ::holdup::watch(&__HOLDUP_SITE, #block)
+            #watched
         });
-        *block = watched;
     }
     Ok(quote!(#function))
+}
+
+/// The future with its polls timed, or with all of its time if that was asked for.
+fn watched(arguments: &Arguments, future: &TokenStream) -> TokenStream {
+    let limit = |method: &str, ns: Option<u64>| {
+        let method = Ident::new(method, Span::call_site());
+        ns.map(|ns| quote!(.#method(::core::time::Duration::from_nanos(#ns))))
+    };
+    let slow_await = limit("slow_await", arguments.slow_await_ns);
+    let starved = limit("starved", arguments.starved_ns);
+    if slow_await.is_none() && starved.is_none() {
+        return quote!(::holdup::watch(&__HOLDUP_SITE, #future));
+    }
+    quote!(::holdup::timed_at(&__HOLDUP_SITE, #future) #slow_await #starved)
 }
 
 /// The static that a poll is charged to, in the function that it names.
@@ -107,6 +122,15 @@ mod tests {
             r#"threshold = "200ms""#,
             include_str!("../snapshots/method.rs"),
             include_str!("../snapshots/method.expanded.rs"),
+        );
+    }
+
+    #[test]
+    fn a_function_of_which_all_time_is_accounted_for() {
+        becomes(
+            r#"slow_await = "1s", starved = "100ms""#,
+            include_str!("../snapshots/timed.rs"),
+            include_str!("../snapshots/timed.expanded.rs"),
         );
     }
 

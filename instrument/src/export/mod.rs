@@ -14,6 +14,7 @@ use crate::install::InstallError;
 use crate::own_thread::{Finished, Stop};
 use crate::runtime::registry;
 
+mod await_span;
 mod backlog;
 mod http;
 mod metrics;
@@ -29,6 +30,7 @@ mod tls;
 mod tls;
 mod variables;
 
+pub(crate) use await_span::AwaitSpan;
 pub(crate) use backlog::Backlog;
 pub(crate) use poll_span::{PollSpan, Subject};
 pub(crate) use resource::Identity;

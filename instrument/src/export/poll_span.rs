@@ -25,9 +25,11 @@ pub(crate) struct PollSpan {
     pub(super) end: SystemTime,
     pub(super) attributes: Vec<KeyValue>,
     pub(super) relation: Relation,
-    trace: TraceId,
-    span: SpanId,
-    is_stall: bool,
+    pub(super) trace: TraceId,
+    pub(super) span: SpanId,
+    pub(super) is_stall: bool,
+    /// Of the instrumentation.
+    pub(super) scope: &'static str,
 }
 
 /// How a poll span stands to the span that was current in the poll.
@@ -87,7 +89,8 @@ impl PollSpan {
         attributes.extend(stack_attributes(stack));
         let end = start + Duration::from_nanos(clock::nanoseconds(subject.duration));
         let is_stall = subject.is_stall;
-        Self { name, start, end, attributes, relation, trace, span, is_stall }
+        let scope = contract::SCOPE;
+        Self { name, start, end, attributes, relation, trace, span, is_stall, scope }
     }
 
     /// About what it takes of memory.
@@ -142,7 +145,7 @@ impl PollSpan {
             events: SpanEvents::default(),
             links,
             status: Status::Unset,
-            instrumentation_scope: scope(),
+            instrumentation_scope: scope(self.scope),
         }
     }
 
@@ -155,15 +158,15 @@ impl PollSpan {
 }
 
 /// Name and version of the instrumentation.
-pub(super) fn scope() -> InstrumentationScope {
-    InstrumentationScope::builder(contract::SCOPE).with_version(env!("CARGO_PKG_VERSION")).build()
+pub(super) fn scope(name: &'static str) -> InstrumentationScope {
+    InstrumentationScope::builder(name).with_version(env!("CARGO_PKG_VERSION")).build()
 }
 
 pub(super) fn dropped_attribute(records: u64) -> KeyValue {
     KeyValue::new(contract::DROPPED, integer(records))
 }
 
-fn relation(parent: Option<Parent>) -> Relation {
+pub(super) fn relation(parent: Option<Parent>) -> Relation {
     let Some(parent) = parent else { return Relation::Root };
     let Parent { trace, span, flags, is_remote } = parent;
     let context = SpanContext::new(trace, span, flags, is_remote, TraceState::NONE);
@@ -246,10 +249,10 @@ fn stack_attributes(stack: &Resolved) -> Vec<KeyValue> {
     attributes
 }
 
-fn text(text: &str) -> StringValue {
+pub(super) fn text(text: &str) -> StringValue {
     StringValue::from(text.to_owned())
 }
 
-fn integer(value: u64) -> i64 {
+pub(super) fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -4,17 +4,20 @@ use opentelemetry::Context;
 use opentelemetry::trace::{Span, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
+use crate::contract;
 use crate::export::poll_span::{self, PollSpan, Relation};
 
 pub(super) struct Provider {
     provider: SdkTracerProvider,
-    tracer: SdkTracer,
+    polls: SdkTracer,
+    awaits: SdkTracer,
 }
 
 impl Provider {
     pub(super) fn open(provider: SdkTracerProvider) -> Self {
-        let tracer = provider.tracer_with_scope(poll_span::scope());
-        Self { provider, tracer }
+        let polls = provider.tracer_with_scope(poll_span::scope(contract::SCOPE));
+        let awaits = provider.tracer_with_scope(poll_span::scope(contract::AWAIT_SCOPE));
+        Self { provider, polls, awaits }
     }
 
     pub(super) fn send(&self, spans: &[PollSpan], dropped: u64) {
@@ -25,13 +28,13 @@ impl Provider {
                 Relation::Child(parent) => Context::new().with_remote_span_context(parent.clone()),
                 Relation::Root | Relation::Linked(_) => Context::new(),
             };
-            let builder = self
-                .tracer
+            let tracer = if span.scope == contract::SCOPE { &self.polls } else { &self.awaits };
+            let builder = tracer
                 .span_builder(span.name.clone())
                 .with_start_time(span.start)
                 .with_attributes(attributes)
                 .with_links(span.links().into_iter().collect());
-            let mut started = self.tracer.build_with_context(builder, &context);
+            let mut started = tracer.build_with_context(builder, &context);
             started.end_with_timestamp(span.end);
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::advice::Advice;
+use crate::polling::timed::Outcome;
 
 /// Something that was found: given to the handlers of [`on_slow_poll`](crate::on_slow_poll),
 /// [`on_stall`](crate::on_stall) and [`on_finding`](crate::on_finding).
@@ -65,8 +66,9 @@ pub struct Finding {
     pub blame: Option<Blame>,
     /// The stack while it was blocked, innermost frame first; empty when none was taken.
     pub stack: Vec<String>,
-    /// Who held the runtime's threads while this was ready, the longest first. Empty when that
-    /// isn't known: nobody who is watched did so for as long as their threshold.
+    /// Who held the runtime's threads during the longest wait for a poll: on the thread that
+    /// polled afterwards first. Empty when that isn't known, as when nobody who is watched held one
+    /// for as long as their threshold.
     pub held_by: Vec<Holder>,
     /// What to write instead, as far as the stack tells; [`sentence`](Self::sentence) says something
     /// in any case.
@@ -75,6 +77,8 @@ pub struct Finding {
     pub victims: Option<u64>,
     /// What a task said as it panicked.
     pub message: Option<String>,
+    /// How a timed future ended, once it did; none for polls.
+    pub outcome: Option<Outcome>,
     /// It goes on; more will be said of it.
     pub ongoing: bool,
     /// Findings that a limit kept back since the last one that came through.
@@ -206,6 +210,7 @@ impl Finding {
             advice: None,
             victims: None,
             message: None,
+            outcome: None,
             ongoing: false,
             suppressed: 0,
         }
@@ -276,7 +281,12 @@ impl fmt::Display for Finding {
             write!(f, ", in {}", blame.function)?;
         }
         if let Some(holder) = self.held_by.first() {
-            write!(f, ", held up by {} for {:?}", holder.function, holder.held)?;
+            let Holder { function, held, .. } = holder;
+            if holder.same_thread {
+                write!(f, ", held up by {function} for {held:?}")?;
+            } else {
+                write!(f, ", while {function} held another thread for {held:?}")?;
+            }
         } else if self.kind == Kind::Starvation {
             f.write_str(", held up by nobody known")?;
         }

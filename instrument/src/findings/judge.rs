@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::advice;
 use crate::export::{PollSpan, Subject};
+use crate::findings::awaits::Awaits;
 use crate::findings::budget::Budget;
 use crate::findings::finding::{Blame, Finding, Kind};
+use crate::findings::history::History;
 use crate::findings::{Settings, unreported};
 use crate::polling::clock;
 use crate::polling::record::{self, Place, Record};
@@ -48,6 +50,8 @@ pub(super) struct Judge {
     announced: HashMap<Key, Stall>,
     /// Kept back by the budget since the last one that was told.
     suppressed: u64,
+    history: History,
+    awaits: Awaits,
 }
 
 impl Judge {
@@ -60,6 +64,8 @@ impl Judge {
             names: stack::Cache::default(),
             announced: HashMap::new(),
             suppressed: 0,
+            history: History::default(),
+            awaits: Awaits::new(settings.reports_per_minute),
         }
     }
 
@@ -69,6 +75,7 @@ impl Judge {
         self.names.rest();
         while self.records.len() < WAITING_MAX {
             let Some(record) = record::pop() else { break };
+            self.history.add(&record);
             self.records.push_back(record);
         }
         if self.stalls.is_empty() {
@@ -95,6 +102,16 @@ impl Judge {
             }
         }
         if self.records.is_empty() { self.next_without_record() } else { None }
+    }
+
+    /// What there is to tell of timed futures, with those that kept them waiting. `is_last`: nothing
+    /// more will be known of that.
+    pub(super) fn awaits(&mut self, is_last: bool) -> Vec<Told> {
+        let mut waited = self.awaits.gather();
+        if is_last {
+            waited.extend(self.awaits.gather());
+        }
+        self.awaits.tell(&waited, &self.history)
     }
 
     fn next_record(&mut self) -> Option<Record> {
@@ -223,6 +240,9 @@ impl Judge {
         } else {
             findings.cause
         };
+        if !resolved.blame_function.is_empty() {
+            self.history.blame((subject.slot, subject.start), &resolved.blame_function);
+        }
         let span = Some(PollSpan::of(subject, findings, cause, &resolved));
         let mut finding = finding_of(subject, findings, cause, resolved);
         finding.suppressed = std::mem::take(&mut self.suppressed);

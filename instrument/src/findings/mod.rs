@@ -9,16 +9,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::export::Backlog;
-use crate::findings::judge::Judge;
+use crate::findings::judge::{Judge, Told};
 use crate::findings::log::Log;
 use crate::install::InstallError;
 use crate::own_thread::{Finished, Stop};
 use crate::polling::{clock, slot};
 use crate::thresholds;
 
+mod awaits;
 mod budget;
 mod finding;
 mod handlers;
+mod history;
 mod judge;
 mod limiter;
 mod log;
@@ -113,7 +115,7 @@ fn run(desk: &mut Desk, stop: &Stop) {
         let turns = if deadline.is_some() { usize::MAX } else { TURNS_MAX };
         let until = |deadline: &Instant| Instant::now() < *deadline;
         for _ in 0..turns {
-            if !desk.turn() || !deadline.as_ref().is_none_or(until) {
+            if !desk.turn(deadline.is_some()) || !deadline.as_ref().is_none_or(until) {
                 break;
             }
         }
@@ -136,15 +138,16 @@ struct Desk {
 
 impl Desk {
     /// Tells of what there is. Whether there was something.
-    fn turn(&mut self) -> bool {
+    fn turn(&mut self, is_last: bool) -> bool {
         let mut any = false;
         self.judge.gather();
-        while let Some(judged) = self.judge.next() {
+        while let Some(told) = self.judge.next() {
             any = true;
-            if let Some(span) = judged.span {
-                self.spans.push(span);
-            }
-            self.tell(judged.finding);
+            self.send(told);
+        }
+        for told in self.judge.awaits(is_last) {
+            any = true;
+            self.send(told);
         }
         if any {
             self.sender.nudge();
@@ -154,6 +157,13 @@ impl Desk {
         any |= !submitted.is_empty();
         submitted.into_iter().for_each(|finding| self.tell(finding));
         any
+    }
+
+    fn send(&mut self, told: Told) {
+        if let Some(span) = told.span {
+            self.spans.push(span);
+        }
+        self.tell(told.finding);
     }
 
     fn tell(&mut self, finding: Finding) {

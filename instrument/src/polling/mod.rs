@@ -21,5 +21,6 @@ pub(crate) mod spans;
 pub(crate) mod subscribers;
 pub(crate) mod switch;
 pub(crate) mod thread;
+pub(crate) mod timed;
 pub(crate) mod turn;
 pub(crate) mod usage;

@@ -64,6 +64,7 @@ impl Drop for Entered {
 #[inline(never)]
 fn slow(slot: &Slot, site: &'static Site, timing: Timing) {
     let Some(limit) = site.reached(timing.own, slot.limit()) else { return };
+    slot.note_slow(timing.start, timing.duration);
     let threshold_ns = clock::nanoseconds(limit);
     if let Some(record) = Record::gather(slot, Place::Site(site), timing, threshold_ns, None) {
         record::push(record);

@@ -125,6 +125,12 @@ impl Record {
 }
 
 impl Parent {
+    /// That of this thread. None under a context in which telemetry is suppressed.
+    pub(super) fn current() -> Option<Self> {
+        let context = current_context();
+        context.parent.filter(|_| !context.suppressed)
+    }
+
     pub(crate) fn of(context: &SpanContext) -> Option<Self> {
         context.is_valid().then(|| Self {
             trace: context.trace_id(),

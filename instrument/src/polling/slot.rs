@@ -45,6 +45,9 @@ pub(crate) struct Slot {
     /// lock.
     pub(super) attend: AtomicU8,
     pub(super) held: Mutex<Option<Held>>,
+    /// The slow poll that ended last.
+    slow_from: AtomicU64,
+    slow_to: AtomicU64,
     taken: AtomicBool,
     /// Changes with each thread that takes the slot.
     generation: AtomicU32,
@@ -81,6 +84,8 @@ impl Slot {
             limit: AtomicU64::new(u64::MAX),
             attend: AtomicU8::new(0),
             held: Mutex::new(None),
+            slow_from: AtomicU64::new(0),
+            slow_to: AtomicU64::new(0),
             taken: AtomicBool::new(false),
             generation: AtomicU32::new(0),
             owner: Mutex::new(None),
@@ -200,6 +205,22 @@ impl Slot {
     #[inline(always)]
     pub(super) fn limit(&self) -> u64 {
         self.limit.load(Ordering::Relaxed)
+    }
+
+    /// A slow poll ended.
+    pub(super) fn note_slow(&self, start: u64, duration: u64) {
+        self.slow_from.store(start, Ordering::Relaxed);
+        self.slow_to.store(start.saturating_add(duration), Ordering::Relaxed);
+    }
+
+    /// For the thread itself: from when to when the last slow poll was.
+    pub(super) fn last_slow(&self) -> (u64, u64) {
+        (self.slow_from.load(Ordering::Relaxed), self.slow_to.load(Ordering::Relaxed))
+    }
+
+    /// The threshold of sites without one of their own, for other threads.
+    pub(crate) fn threshold(&self) -> u64 {
+        self.limit()
     }
 
     pub(crate) fn set_limit(&self, ticks: u64) {

@@ -182,6 +182,7 @@ impl SlowFrame {
     #[inline(never)]
     pub(crate) fn hold(self, span: &'static tracing::Metadata<'static>, parent: Option<Parent>) {
         let threshold_ns = clock::nanoseconds(self.slot.limit());
+        self.slot.note_slow(self.timing.start, self.timing.duration);
         let place = Place::Span(span);
         let gathered = Record::gather(self.slot, place, self.timing, threshold_ns, parent);
         let Some(record) = gathered else { return };

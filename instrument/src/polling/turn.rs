@@ -96,6 +96,7 @@ impl Turn {
         }
         let end = if until == 0 { now } else { until };
         let duration = end.saturating_sub(start);
+        slot.note_slow(start, duration);
         let timing = Timing { start, duration, own: duration };
         let threshold_ns = switch::threshold_ns();
         let record = site()

@@ -32,6 +32,7 @@ mod stacks;
 mod stalls;
 mod standstill;
 mod thresholds;
+mod timed;
 mod tls;
 mod victims;
 mod watched_runtimes;

@@ -1,0 +1,3 @@
+async fn fetch(id: u64) {
+    send(id).await;
+}
