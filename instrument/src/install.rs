@@ -274,6 +274,9 @@ impl Builder {
         record::prepare();
         #[cfg(target_os = "linux")]
         crate::fork_ffi::switch_off_in_children();
+        if settings::debug(settings::variable) {
+            crate::debug::enable();
+        }
         timed::start(limits);
         // A provider gives its spans ids of its own: one that goes on can't be told again by it.
         let stalls = matches!(target, Target::Otlp { .. });

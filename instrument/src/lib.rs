@@ -35,6 +35,8 @@
 
 pub mod advice;
 pub mod contract;
+#[cfg(feature = "otlp")]
+pub mod debug;
 
 #[cfg(feature = "otlp")]
 mod export;

@@ -28,6 +28,8 @@ const SIGNAL_VARIABLE: &str = "HOLDUP_SIGNAL";
 pub(crate) const SLOW_AWAIT: (&str, Duration) = ("HOLDUP_SLOW_AWAIT", Duration::from_secs(1));
 /// A future that was ready and not polled for longer altogether is told of.
 pub(crate) const STARVED: (&str, Duration) = ("HOLDUP_STARVED", Duration::from_millis(100));
+/// Set to `1` for debug mode.
+const DEBUG_VARIABLE: &str = "HOLDUP_DEBUG";
 /// Set to `0`, `false` or `off` so that findings are no lines in the log.
 const LOG_VARIABLE: &str = "HOLDUP_LOG";
 /// OpenTelemetry's own switch: `true` switches every SDK of the process off.
@@ -71,6 +73,12 @@ pub(crate) fn limit(
         None => default,
     };
     u64::try_from(by_code.unwrap_or_else(by_variable).as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Whether debug mode is asked for. It may be on already.
+pub(crate) fn debug(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let text = variable(DEBUG_VARIABLE).filter(|text| !text.trim().is_empty());
+    text.is_some_and(|text| !says_off(&text))
 }
 
 fn says_off(value: &str) -> bool {

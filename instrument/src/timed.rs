@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::polling::debug::Unpolled;
 use crate::polling::site::{self, Site};
 use crate::polling::timed::{Account, Limits, Wakes};
 use crate::polling::{clock, poll, switch};
@@ -45,6 +46,7 @@ pin_project! {
 /// What is known of one future. Its drop tells the end of one that was cancelled or panicked.
 struct Ledger {
     site: &'static Site,
+    unpolled: Unpolled,
     account: Account,
     wakes: Arc<Wakes>,
     slow_await_ns: Option<u64>,
@@ -105,7 +107,8 @@ pub fn timed_at<F: Future>(site: &'static Site, future: F) -> Timed<F> {
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
     let account = Account::default();
-    let ledger = Ledger { site, account, wakes, slow_await_ns: None, starved_ns: None };
+    let unpolled = Unpolled::new(site);
+    let ledger = Ledger { site, unpolled, account, wakes, slow_await_ns: None, starved_ns: None };
     Timed { ledger, waker, future }
 }
 
@@ -160,6 +163,7 @@ impl<F: Future> Future for Timed<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        this.ledger.unpolled.disarm();
         if !switch::is_on() {
             return this.future.poll(context);
         }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::polling::debug::{self, Unpolled, What};
 use crate::polling::poll;
 use crate::polling::site::{self, Site};
 use crate::polling::switch;
@@ -22,6 +23,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited or polled"]
     pub struct Watched<F> {
         site: &'static Site,
+        unpolled: Unpolled,
         #[pin]
         future: F,
     }
@@ -40,7 +42,7 @@ pin_project! {
 /// # });
 /// ```
 pub fn watch<F: Future>(site: &'static Site, future: F) -> Watched<F> {
-    Watched { site, future }
+    Watched { site, unpolled: Unpolled::new(site), future }
 }
 
 /// Adds [`detect_blocking`](Self::detect_blocking) to every future.
@@ -106,6 +108,10 @@ impl<F: Future> Watched<F> {
     #[inline(never)]
     fn timed(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        if this.unpolled.is_armed() {
+            this.unpolled.disarm();
+            return first_poll(this.site, this.future, context);
+        }
         let entered = poll::enter(this.site);
         let result = this.future.poll(context);
         if let Some(entered) = &entered {
@@ -114,6 +120,25 @@ impl<F: Future> Watched<F> {
         std::mem::forget(entered);
         result
     }
+}
+
+/// The first poll of a future that was made in debug mode.
+#[cold]
+fn first_poll<F: Future>(
+    site: &'static Site,
+    future: Pin<&mut F>,
+    context: &mut Context<'_>,
+) -> Poll<F::Output> {
+    let entered = poll::enter(site);
+    let result = future.poll(context);
+    if let Some(entered) = entered {
+        let slow = entered.slow();
+        drop(entered);
+        if let Some((start, duration)) = slow.filter(|_| result.is_ready()) {
+            debug::note(site, What::OnePoll { start, duration });
+        }
+    }
+    result
 }
 
 impl<F> fmt::Debug for Watched<F> {

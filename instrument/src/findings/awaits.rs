@@ -94,6 +94,6 @@ impl Awaits {
                 parent: waited.parent,
             })
         });
-        Told { span, finding }
+        Told { has_spent_budget: false, span, finding }
     }
 }

@@ -99,13 +99,13 @@ pub enum Kind {
     /// victim; [`held_by`](Finding::held_by) tells of whom.
     Starvation,
     /// Many short polls kept a thread without a pause: [`busy`](Finding::busy), of
-    /// [`polls`](Finding::polls) polls, reached the threshold. Found in debug mode.
+    /// [`polls`](Finding::polls) polls, reached the threshold. Found in [debug mode](crate::debug).
     HeldTogether,
-    /// A future was made and dropped, and never polled. Found in debug mode.
+    /// A future was made and dropped, and never polled. Found in [debug mode](crate::debug).
     NeverPolled,
-    /// A task panicked and nobody looked at that. Found in debug mode.
+    /// A task panicked and nobody looked at that. Found in [debug mode](crate::debug).
     UnseenPanic,
-    /// A task used up its thread without an await that gave it back. Found in debug mode.
+    /// A task used up its thread without an await that gave it back. Found in [debug mode](crate::debug).
     NeverYields,
 }
 
@@ -253,6 +253,7 @@ impl Finding {
             }
             Kind::NeverYields => {
                 write!(f, "{tense}kept its thread for {measure:?} without giving it back")?;
+                return self.message.iter().try_for_each(|message| write!(f, ": {message}"));
             }
         }
         write!(f, " (threshold {threshold:?})")

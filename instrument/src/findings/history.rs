@@ -23,6 +23,13 @@ pub(super) struct History {
     polls: VecDeque<Held>,
 }
 
+/// Slow polls all together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slow {
+    pub(super) ticks: u64,
+    pub(super) polls: u64,
+}
+
 #[derive(Clone, Debug)]
 struct Held {
     key: Key,
@@ -52,6 +59,16 @@ impl History {
         if let Some(held) = self.polls.iter_mut().rev().find(|held| held.key == key) {
             held.blame = Some(function.to_owned());
         }
+    }
+
+    /// Time and number of the slow polls of a thread that ended between two instants.
+    pub(super) fn slow_within(&self, slot: usize, from: u64, to: u64) -> Slow {
+        let within = |held: &&Held| held.key.0 == slot && held.end >= from && held.end <= to;
+        let polls = self.polls.iter().filter(within);
+        polls.fold(Slow::default(), |sum, held| Slow {
+            ticks: sum.ticks + held.end.saturating_sub(held.key.1),
+            polls: sum.polls + 1,
+        })
     }
 
     /// Who held threads of the runtime during a wait: first the thread on which it ended, then the

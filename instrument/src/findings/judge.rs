@@ -33,6 +33,8 @@ const ANNOUNCED_MAX: usize = 4096;
 
 /// One slow poll, as it is told.
 pub(super) struct Told {
+    /// Only known in debug mode.
+    pub(super) has_spent_budget: bool,
     /// None where a span can't be sent more than once, and the poll goes on.
     pub(super) span: Option<PollSpan>,
     pub(super) finding: Finding,
@@ -114,6 +116,10 @@ impl Judge {
         self.awaits.tell(&waited, &self.history)
     }
 
+    pub(super) fn history(&self) -> &History {
+        &self.history
+    }
+
     fn next_record(&mut self) -> Option<Record> {
         let record = self.records.front()?;
         let end = record.start.saturating_add(record.duration);
@@ -186,7 +192,8 @@ impl Judge {
             runtime: runtime.map(Box::from),
             is_stall: false,
         };
-        self.tell(&subject, &findings, was_announced)
+        let told = self.tell(&subject, &findings, was_announced)?;
+        Some(Told { has_spent_budget: record.has_spent_budget, ..told })
     }
 
     /// Whether the code kept the thread for as long as the threshold. A standstill of the process
@@ -246,7 +253,7 @@ impl Judge {
         let span = Some(PollSpan::of(subject, findings, cause, &resolved));
         let mut finding = finding_of(subject, findings, cause, resolved);
         finding.suppressed = std::mem::take(&mut self.suppressed);
-        Some(Told { span, finding })
+        Some(Told { has_spent_budget: false, span, finding })
     }
 }
 

@@ -9,21 +9,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::export::Backlog;
+use crate::findings::debugging::Debugging;
 use crate::findings::judge::{Judge, Told};
 use crate::findings::log::Log;
 use crate::install::InstallError;
 use crate::own_thread::{Finished, Stop};
-use crate::polling::{clock, slot};
+use crate::polling::{clock, debug, slot};
 use crate::thresholds;
 
 mod awaits;
 mod budget;
+mod debugging;
 mod finding;
 mod handlers;
 mod history;
 mod judge;
 mod limiter;
 mod log;
+mod together;
 mod unreported;
 
 pub use finding::{Blame, Finding, Holder, Kind};
@@ -33,6 +36,8 @@ pub(crate) use unreported::{Totals, Unreported, unreported};
 
 /// How often the thread looks for records.
 const TICK: Duration = Duration::from_millis(200);
+/// How often it looks at the threads in debug mode.
+const DEBUG_TICK: Duration = Duration::from_millis(10);
 /// A record whose frame was not proved to be a poll is believed after this time: the close that
 /// would disprove it follows within microseconds.
 const HELD_NS_MAX: u64 = 100_000_000;
@@ -79,8 +84,14 @@ pub(crate) fn start(
     let finished = Finished(Arc::clone(&stop));
     let body = move || {
         let stop = Arc::clone(&finished.0);
-        let log = settings.writes_log.then(Log::open);
-        run(&mut Desk { judge: Judge::new(settings), log, spans, sender }, &stop);
+        let mut desk = Desk {
+            judge: Judge::new(settings),
+            log: settings.writes_log.then(Log::open),
+            debugging: Debugging::new(),
+            spans,
+            sender,
+        };
+        run(&mut desk, &stop);
     };
     thread::Builder::new()
         .name("holdup-findings".to_owned())
@@ -102,8 +113,15 @@ pub(crate) fn flush(deadline: Instant) {
 }
 
 fn run(desk: &mut Desk, stop: &Stop) {
+    let mut last = Instant::now();
     loop {
-        let deadline = stop.wait(TICK);
+        let tick = if debug::is_on() { DEBUG_TICK } else { TICK };
+        let deadline = stop.wait(tick);
+        desk.look();
+        if deadline.is_none() && last.elapsed() < TICK {
+            continue;
+        }
+        last = Instant::now();
         // After the deadline the queue may be that of another installation.
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             break;
@@ -132,6 +150,7 @@ fn run(desk: &mut Desk, stop: &Stop) {
 struct Desk {
     judge: Judge,
     log: Option<Log>,
+    debugging: Debugging,
     spans: Arc<Backlog>,
     sender: Arc<Stop>,
 }
@@ -149,6 +168,7 @@ impl Desk {
             any = true;
             self.send(told);
         }
+        self.debugging.notes().into_iter().for_each(|finding| self.tell(finding));
         if any {
             self.sender.nudge();
         }
@@ -160,10 +180,18 @@ impl Desk {
     }
 
     fn send(&mut self, told: Told) {
+        let shown = self.debugging.of_poll(&told.finding, told.has_spent_budget);
         if let Some(span) = told.span {
             self.spans.push(span);
         }
         self.tell(told.finding);
+        shown.into_iter().for_each(|finding| self.tell(finding));
+    }
+
+    /// What debug mode sees of the threads, which it has to look at often.
+    fn look(&mut self) {
+        let found = self.debugging.look(self.judge.history());
+        found.into_iter().for_each(|finding| self.tell(finding));
     }
 
     fn tell(&mut self, finding: Finding) {

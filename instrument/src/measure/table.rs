@@ -102,6 +102,15 @@ impl Table {
         })
     }
 
+    /// Sums of each row, for other threads.
+    pub(crate) fn sums(&self) -> Vec<Sum> {
+        let sum = |(number, counts): (usize, Counts)| {
+            let polls = counts.counts.iter().map(|count| u64::from(*count)).sum();
+            Some(Sum { number, site: sites::site(number)?, ticks: counts.ticks, polls })
+        };
+        self.read().filter_map(sum).collect()
+    }
+
     /// Self time of all that was counted.
     pub(super) fn ticks(&self) -> u64 {
         let used = self.rows_used.load(Ordering::Acquire) as usize;
@@ -117,6 +126,15 @@ impl Table {
         self.charged.store(0, Ordering::Relaxed);
         self.begin();
     }
+}
+
+/// The polls of one site on one thread, all together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sum {
+    pub(crate) number: usize,
+    pub(crate) site: &'static Site,
+    pub(crate) ticks: u64,
+    pub(crate) polls: u64,
 }
 
 /// What a row says at one moment, or several in sum.

@@ -9,6 +9,7 @@ pub(crate) mod attention;
 pub(crate) mod clock;
 #[cfg(test)]
 mod concurrent;
+pub(crate) mod debug;
 mod innermost;
 pub(crate) mod poll;
 pub(crate) mod record;

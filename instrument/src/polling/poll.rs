@@ -54,6 +54,15 @@ impl Entered {
     }
 }
 
+impl Entered {
+    /// When it began and how long it takes so far, if that is its site's threshold or more.
+    pub(crate) fn slow(&self) -> Option<(u64, u64)> {
+        let duration = clock::now().saturating_sub(self.start);
+        let own = duration.saturating_sub(self.slot.nested());
+        self.site.reached(own, self.slot.limit()).map(|_| (self.start, duration))
+    }
+}
+
 impl Drop for Entered {
     fn drop(&mut self) {
         self.leave();

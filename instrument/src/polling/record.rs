@@ -9,11 +9,11 @@ use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId};
 use tokio::task::Id;
 
-use crate::polling::runtime;
 use crate::polling::site::Site;
 use crate::polling::slot::Slot;
 use crate::polling::thread::Owner;
 use crate::polling::usage::{Accounts, Usage};
+use crate::polling::{debug, runtime};
 
 /// Records that wait for the exporter.
 pub(crate) const QUEUE_RECORDS_MAX: usize = 4096;
@@ -41,6 +41,8 @@ pub(crate) struct Record {
     pub(crate) owner: Arc<Owner>,
     /// Which slot the thread has, [`Slot::id`].
     pub(crate) slot: usize,
+    /// In debug mode: whether it has used up what tokio lets one poll do.
+    pub(crate) has_spent_budget: bool,
     /// Totals of the thread at the end of the poll.
     pub(crate) usage: Option<Usage>,
 }
@@ -118,6 +120,7 @@ impl Record {
             task: runtime::task(),
             worker: runtime::worker(),
             slot: slot.id(),
+            has_spent_budget: debug::has_spent_budget(),
             usage: owner.accounts.as_ref().and_then(Accounts::read_own),
             owner,
         })

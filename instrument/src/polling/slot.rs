@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::measure::table::Table;
+use crate::measure::table::{Sum, Table};
 use crate::polling::innermost::InnermostCell;
 pub(crate) use crate::polling::innermost::{Innermost, Snapshot};
 use crate::polling::site::{Site, SiteCell};
@@ -128,6 +128,11 @@ impl Slot {
         if let Some(table) = self.table.get() {
             table.count(site, ticks);
         }
+    }
+
+    /// What the thread counted of each site, for other threads.
+    pub(crate) fn sums(&self) -> Vec<Sum> {
+        self.table.get().map(|table| table.sums()).unwrap_or_default()
     }
 
     /// The thread works for this watched runtime; 0 for none.

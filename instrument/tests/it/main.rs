@@ -8,6 +8,7 @@ mod attribute;
 mod causes;
 mod churn;
 mod collectors;
+mod debugging;
 mod environment;
 mod examples;
 mod export;
