@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use holdup::{DetectBlocking, Finding, Kind};
+use opentelemetry_proto::tonic::metrics::v1::NumberDataPoint;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use tracing::Instrument;
 use tracing_subscriber::prelude::*;
 
@@ -230,4 +232,24 @@ fn handlers_are_called_without_a_collector_and_with_a_provider() {
     drop(never);
     hangs.join().unwrap();
     session.finish();
+}
+
+#[test]
+fn findings_and_what_became_of_them_are_counted() {
+    let session = Session::start();
+    let panics = holdup::on_slow_poll(|_| panic!("on purpose"));
+    on_one_thread(async { block(20) }.detect_blocking("it::counted"));
+    eventually("the handler has panicked", || panics.panics() >= 1);
+    let receiver = session.end();
+    let count = |name: &str| {
+        let points = receiver.numbers(name).into_iter();
+        let value = |point: NumberDataPoint| match point.value {
+            Some(Value::AsInt(count)) => count,
+            other => panic!("{other:?}"),
+        };
+        points.map(|(_, point)| value(point)).sum::<i64>()
+    };
+    assert!(count("holdup.finding.blocking") >= 1);
+    assert!(count("holdup.handler.panics") >= 1);
+    assert_eq!(count("holdup.finding.starvation"), 0);
 }
