@@ -83,10 +83,20 @@ mod watchdog;
 #[cfg(feature = "otlp")]
 mod watched;
 
-/// Names for addresses in a file: what `holdup symbolize` uses. Not part of the public interface.
+/// Names for addresses in a file, and walks along the stacks of another process: what `holdup
+/// symbolize`, `dump` and `record` use. Not part of the public interface.
 #[cfg(feature = "otlp")]
 #[doc(hidden)]
 pub mod symbols {
+    #[cfg(all(
+        feature = "stacks",
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    ))]
+    pub use crate::stack::{
+        Frame, OutsideModule, Place, Root, Segment, Start, Walk, Walker, can_be_blamed, root,
+    };
+
     pub use crate::stack::{Binary, BinaryError};
 }
 

@@ -12,17 +12,20 @@ use crate::stack::{ffi, names, origin};
 /// One function that was being executed: the one whose code it is, or one that the compiler put
 /// inside of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Frame {
+#[doc(hidden)]
+pub struct Frame {
     /// For people. Empty when it isn't known.
-    pub(super) function: String,
-    pub(super) crate_name: String,
-    /// What stays of the function's name whatever the compiler does.
-    pub(super) segment: String,
+    pub function: String,
     /// Empty when it isn't known.
-    pub(super) file: String,
-    pub(super) line: u32,
+    pub crate_name: String,
+    /// What stays of the function's name whatever the compiler does.
+    pub segment: String,
+    /// Empty when it isn't known.
+    pub file: String,
+    /// 0 when it isn't known.
+    pub line: u32,
     /// Of std, or of a package that was fetched.
-    pub(super) is_foreign: bool,
+    pub is_foreign: bool,
 }
 
 /// A file with symbols and debugging information, read as far as it is asked for.
@@ -117,7 +120,8 @@ impl Binary {
         self.frames(address).iter().map(ToString::to_string).collect()
     }
 
-    pub(super) fn frames(&self, address: u64) -> Vec<Frame> {
+    /// The functions at an address, innermost first. Empty when nothing is known of it.
+    pub fn frames(&self, address: u64) -> Vec<Frame> {
         let symbol = self.loader.find_symbol(address);
         let mut frames = Vec::new();
         let mut names = Vec::new();

@@ -4,7 +4,6 @@
 //! between the live ones. But where a frame would return to, there is a call before, and most calls
 //! say what they call.
 
-use crate::stack::ffi;
 use crate::stack::modules::Modules;
 
 /// The most that is searched of a function for the jump with which it ends.
@@ -30,10 +29,10 @@ impl Calls {
             let (callee, back) = (pair[0], pair[1].wrapping_add(1));
             let start =
                 |of: u64| modules.containing(of).and_then(|module| module.function_start(of));
-            let (Some(called), Some(begins)) = (target(back), start(callee)) else {
+            let (Some(called), Some(begins)) = (target(modules, back), start(callee)) else {
                 return Call::Unknown;
             };
-            match called == begins || jumps_to(called, begins) {
+            match called == begins || jumps_to(modules, called, begins) {
                 true => Call::Confirmed,
                 false => Call::Contradicted,
             }
@@ -57,9 +56,9 @@ impl Calls {
 
 /// Whether the function ends by jumping to another: then it is not on the stack.
 #[cfg(target_arch = "x86_64")]
-fn jumps_to(function: u64, other: u64) -> bool {
+fn jumps_to(modules: &Modules, function: u64, other: u64) -> bool {
     let mut code = [0; FUNCTION_BYTES_MAX as usize];
-    let length = ffi::read_memory(function, &mut code);
+    let length = modules.read_memory(function, &mut code);
     let jump = |(at, bytes): (usize, &[u8])| {
         let away = i32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]);
         let next = function + at as u64 + 5;
@@ -69,9 +68,9 @@ fn jumps_to(function: u64, other: u64) -> bool {
 }
 
 #[cfg(target_arch = "aarch64")]
-fn jumps_to(function: u64, other: u64) -> bool {
+fn jumps_to(modules: &Modules, function: u64, other: u64) -> bool {
     let mut code = [0; FUNCTION_BYTES_MAX as usize];
-    let length = ffi::read_memory(function, &mut code);
+    let length = modules.read_memory(function, &mut code);
     let jump = |(at, bytes): (usize, &[u8])| {
         let instruction = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         let distance = (instruction << 6).cast_signed() >> 4;
@@ -83,8 +82,8 @@ fn jumps_to(function: u64, other: u64) -> bool {
 
 /// Whether the instruction before the address is a call.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn follows_call(back: u64) -> bool {
-    let Some(before) = read::<7>(back.wrapping_sub(7)) else { return false };
+pub(super) fn follows_call(modules: &Modules, back: u64) -> bool {
+    let Some(before) = read::<7>(modules, back.wrapping_sub(7)) else { return false };
     // call rel32; call through a register or memory, with no, one or four bytes of displacement,
     // with or without a SIB byte.
     let indirect = |at: usize| before[at] == 0xff && before[at + 1] & 0o70 == 0o20;
@@ -93,60 +92,61 @@ pub(super) fn follows_call(back: u64) -> bool {
 
 /// What the call before the address calls, if it is in the code or in a table of addresses.
 #[cfg(target_arch = "x86_64")]
-fn target(back: u64) -> Option<u64> {
-    let before = read::<6>(back.wrapping_sub(6))?;
+fn target(modules: &Modules, back: u64) -> Option<u64> {
+    let before = read::<6>(modules, back.wrapping_sub(6))?;
     let [a, b, .., d3, d2, d1, d0] = before;
     let away = back.wrapping_add_signed(i64::from(i32::from_le_bytes([d3, d2, d1, d0])));
     match (a, b) {
-        (0xff, 0x15) => read::<8>(away).map(u64::from_le_bytes),
-        (_, 0xe8) => Some(through_stub(away)),
+        (0xff, 0x15) => read::<8>(modules, away).map(u64::from_le_bytes),
+        (_, 0xe8) => Some(through_stub(modules, away)),
         _ => None,
     }
 }
 
 /// Where a jump leads that stands for a function of another library.
 #[cfg(target_arch = "x86_64")]
-fn through_stub(target: u64) -> u64 {
-    let Some(code) = read::<12>(target) else { return target };
+fn through_stub(modules: &Modules, target: u64) -> u64 {
+    let Some(code) = read::<12>(modules, target) else { return target };
     // It may begin with `endbr64`, and its jump may have a `bnd` prefix.
     let marked = if code.starts_with(&[0xf3, 0x0f, 0x1e, 0xfa]) { 4 } else { 0 };
     let prefixed = marked + usize::from(code[marked] == 0xf2);
     let Some([0xff, 0x25, d @ ..]) = code.get(prefixed..prefixed + 6) else { return target };
     let Ok(distance) = d.try_into().map(i32::from_le_bytes) else { return target };
     let next = target + prefixed as u64 + 6;
-    let entry = read::<8>(next.wrapping_add_signed(i64::from(distance)));
+    let entry = read::<8>(modules, next.wrapping_add_signed(i64::from(distance)));
     entry.map_or(target, u64::from_le_bytes)
 }
 
 /// Whether the instruction before the address is a branch with link: `bl`, or `blr`.
 #[cfg(target_arch = "aarch64")]
-pub(super) fn follows_call(back: u64) -> bool {
-    let Some(before) = read::<4>(back.wrapping_sub(4)) else { return false };
+pub(super) fn follows_call(modules: &Modules, back: u64) -> bool {
+    let Some(before) = read::<4>(modules, back.wrapping_sub(4)) else { return false };
     let instruction = u32::from_le_bytes(before);
     instruction >> 26 == 0b10_0101 || instruction & 0xffff_fc1f == 0xd63f_0000
 }
 
 /// What the call before the address calls, if the code says so and it isn't a stub.
 #[cfg(target_arch = "aarch64")]
-fn target(back: u64) -> Option<u64> {
+fn target(modules: &Modules, back: u64) -> Option<u64> {
     let call = back.wrapping_sub(4);
-    let instruction = u32::from_le_bytes(read::<4>(call)?);
+    let instruction = u32::from_le_bytes(read::<4>(modules, call)?);
     let distance = (instruction << 6).cast_signed() >> 4;
     let target = call.wrapping_add_signed(i64::from(distance));
     // `adrp x16` begins a stub.
-    let is_stub =
-        read::<4>(target).is_some_and(|code| code[0] & 0x1f == 16 && code[3] & 0x9f == 0x90);
+    let is_stub = read::<4>(modules, target)
+        .is_some_and(|code| code[0] & 0x1f == 16 && code[3] & 0x9f == 0x90);
     (instruction >> 26 == 0b10_0101 && !is_stub).then_some(target)
 }
 
-fn read<const N: usize>(address: u64) -> Option<[u8; N]> {
+fn read<const N: usize>(modules: &Modules, address: u64) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    (ffi::read_memory(address, &mut bytes) == N).then_some(bytes)
+    (modules.read_memory(address, &mut bytes) == N).then_some(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::ffi;
     use crate::stack::unwind::Unwinder;
 
     #[test]
@@ -159,7 +159,8 @@ mod tests {
         let (registers, stack) = thread.join().unwrap().unwrap();
         let addresses = unwinder.unwind(registers, &stack, false).addresses;
         let back = addresses[1] + 1;
-        assert!(follows_call(back) && !follows_call(back + 1));
+        let modules = &unwinder.modules;
+        assert!(follows_call(modules, back) && !follows_call(modules, back + 1));
         let calls = Calls::of(&unwinder.modules, &addresses);
         assert!(calls.is_confirmed(0) && calls.contradicted() == 0, "{calls:?}");
         // Without this frame, the one that called it would have called another.

@@ -54,14 +54,18 @@ pub(super) fn stack_bounds() -> Option<(u64, u64)> {
 /// Reads this process's memory without trusting the address: what isn't mapped isn't read. Returns
 /// how many bytes came.
 pub(super) fn read_memory(address: u64, into: &mut [u8]) -> usize {
+    // SAFETY: the call can't fail and has no arguments.
+    let this = unsafe { libc::getpid() };
+    read_memory_of(this, address, into)
+}
+
+/// Reads the memory of any process that the kernel lets this one read. Returns how many bytes came.
+pub(super) fn read_memory_of(pid: i32, address: u64, into: &mut [u8]) -> usize {
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let start = ptr::without_provenance_mut(usize::try_from(address).unwrap_or(0));
     let remote = libc::iovec { iov_base: start, iov_len: into.len() };
-    // SAFETY: the call can't fail and has no arguments.
-    let this = unsafe { libc::getpid() };
     // SAFETY: the kernel writes to `into` and to nothing else, and checks both ranges.
-    let read =
-        unsafe { libc::process_vm_readv(this, &raw const local, 1, &raw const remote, 1, 0) };
+    let read = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
     usize::try_from(read).unwrap_or(0)
 }
 
@@ -134,10 +138,13 @@ impl Deref for Table {
 
 /// One program header, of which the addresses are those in memory.
 #[derive(Clone, Debug)]
-pub(super) struct Segment {
-    pub(super) kind: u32,
-    pub(super) flags: u32,
-    pub(super) range: Range<u64>,
+pub struct Segment {
+    /// `PT_…`
+    pub kind: u32,
+    /// `PF_…`
+    pub flags: u32,
+    /// Where it is.
+    pub range: Range<u64>,
 }
 
 /// A module as the dynamic linker describes it, while it is held.
@@ -148,8 +155,8 @@ pub(super) struct Loaded<'a> {
 }
 
 impl Loaded<'_> {
-    /// Copies memory of the module; empty when it isn't all within one segment.
-    pub(super) fn bytes(&self, range: Range<u64>) -> &[u8] {
+    /// Memory of the module; empty when it isn't all within one segment.
+    pub(super) fn memory(&self, range: Range<u64>) -> &[u8] {
         let is_inside = |segment: &Segment| {
             segment.kind == libc::PT_LOAD
                 && segment.range.start <= range.start
@@ -167,13 +174,13 @@ impl Loaded<'_> {
 
     /// The memory of the module for good, for one that can't be unloaded: the program itself, what
     /// the kernel gave, and the C library that this code is linked with.
-    pub(super) fn bytes_for_good(&self, range: Range<u64>) -> Option<&'static [u8]> {
+    pub(super) fn memory_for_good(&self, range: Range<u64>) -> Option<&'static [u8]> {
         let libc = (libc::dl_iterate_phdr as *const ()).addr() as u64;
         let inside = |segment: &Segment| segment.range.contains(&libc);
         let stays = self.name.is_empty()
             || self.name.starts_with("linux-vdso")
             || self.segments.iter().any(inside);
-        let bytes = self.bytes(range);
+        let bytes = self.memory(range);
         // SAFETY: the module stays until the process ends, and its read-only segments with it.
         stays.then(|| unsafe { mem::transmute::<&[u8], &'static [u8]>(bytes) })
     }

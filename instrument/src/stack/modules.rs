@@ -1,11 +1,12 @@
 //! The program and its shared libraries, as they are in memory: so that a stripped file, or one that
 //! was replaced on disk, is no obstacle.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::stack::ffi::{self, Loaded, Table};
+use crate::stack::ffi::{self, Loaded, Segment, Table};
 
 /// Bytes of unwind tables kept as copies. Those of the program itself and of the C library are read
 /// where they are; a library that could be unloaded can't be trusted to stay. What is beyond the
@@ -67,7 +68,16 @@ impl fmt::Display for BuildId {
 #[derive(Clone, Debug)]
 pub(crate) struct Modules {
     pub(super) all: Vec<Module>,
-    loads_and_unloads: (u64, u64),
+    memory: Memory,
+}
+
+/// Whose memory the modules are in.
+#[derive(Clone, Copy, Debug)]
+enum Memory {
+    /// This process's, after so many loads and unloads.
+    Own((u64, u64)),
+    /// Of the process with this id.
+    Of(i32),
 }
 
 impl Modules {
@@ -77,11 +87,28 @@ impl Modules {
         let mut all = Vec::new();
         let mut room = COPIES_BYTES_MAX;
         ffi::for_each_module(|loaded| all.extend(Module::read(&loaded, &mut room)));
-        Self { all, loads_and_unloads }
+        Self { all, memory: Memory::Own(loads_and_unloads) }
     }
 
+    /// The modules of another process.
+    pub(super) fn of_process(pid: i32, all: Vec<Module>) -> Self {
+        Self { all, memory: Memory::Of(pid) }
+    }
+
+    /// Whether modules of this process were loaded or unloaded since.
     pub(super) fn is_stale(&self) -> bool {
-        self.loads_and_unloads != ffi::loads_and_unloads()
+        match self.memory {
+            Memory::Own(loads_and_unloads) => loads_and_unloads != ffi::loads_and_unloads(),
+            Memory::Of(_) => false,
+        }
+    }
+
+    /// Reads memory of the process that has the modules. Returns how many bytes came.
+    pub(super) fn read_memory(&self, address: u64, into: &mut [u8]) -> usize {
+        match self.memory {
+            Memory::Own(_) => ffi::read_memory(address, into),
+            Memory::Of(pid) => ffi::read_memory_of(pid, address, into),
+        }
     }
 
     pub(super) fn containing(&self, address: u64) -> Option<&Module> {
@@ -94,19 +121,53 @@ impl Modules {
     }
 }
 
+/// A module as whoever loaded it describes it.
+pub(super) trait Image {
+    fn name(&self) -> &str;
+    fn base(&self) -> u64;
+    fn segments(&self) -> &[Segment];
+    /// Its memory; empty where that can't be had.
+    fn bytes(&self, range: Range<u64>) -> Cow<'_, [u8]>;
+    /// Its memory where it is, if it stays there for good.
+    fn bytes_for_good(&self, range: Range<u64>) -> Option<&'static [u8]>;
+}
+
+impl Image for Loaded<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn base(&self) -> u64 {
+        self.base
+    }
+
+    fn segments(&self) -> &[Segment] {
+        self.segments
+    }
+
+    fn bytes(&self, range: Range<u64>) -> Cow<'_, [u8]> {
+        self.memory(range).into()
+    }
+
+    fn bytes_for_good(&self, range: Range<u64>) -> Option<&'static [u8]> {
+        self.memory_for_good(range)
+    }
+}
+
 impl Module {
-    fn read(loaded: &Loaded<'_>, room: &mut usize) -> Option<Self> {
-        let segments = || loaded.segments.iter().filter(|segment| segment.kind == libc::PT_LOAD);
+    /// Reads the tables of a module, as long as there is room for a copy.
+    pub(super) fn read(image: &impl Image, room: &mut usize) -> Option<Self> {
+        let segments = || image.segments().iter().filter(|segment| segment.kind == libc::PT_LOAD);
         let start = segments().map(|segment| segment.range.start).min()?;
         let end = segments().map(|segment| segment.range.end).max()?;
         let code = segments().filter(|segment| segment.flags & libc::PF_X != 0);
         Some(Self {
-            path: loaded.name.to_owned(),
-            base: loaded.base,
+            path: image.name().to_owned(),
+            base: image.base(),
             range: start..end,
             code: code.map(|segment| segment.range.clone()).collect(),
-            build_id: build_id(loaded),
-            tables: Tables::read(loaded, room),
+            build_id: build_id(image),
+            tables: Tables::read(image, room),
         })
     }
 
@@ -166,29 +227,29 @@ impl Module {
 }
 
 impl Tables {
-    fn read(loaded: &Loaded<'_>, room: &mut usize) -> Option<Self> {
-        let header = loaded.segments.iter().find(|s| s.kind == libc::PT_GNU_EH_FRAME)?;
+    fn read(image: &impl Image, room: &mut usize) -> Option<Self> {
+        let header = image.segments().iter().find(|s| s.kind == libc::PT_GNU_EH_FRAME)?;
         let header = header.range.clone();
-        let frames = frames_start(header.start, loaded.bytes(header.clone()))?;
-        let segment = loaded
-            .segments
+        let frames = frames_start(header.start, &image.bytes(header.clone()))?;
+        let segment = image
+            .segments()
             .iter()
             .find(|s| s.kind == libc::PT_LOAD && s.range.contains(&frames))?;
         // No header tells where the table ends. It has an end mark, and each entry a length.
         let end = if frames < header.start { header.start } else { segment.range.end };
         Some(Self {
-            header: Placed::read(loaded, header, room)?,
-            frames: Placed::read(loaded, frames..end, room)?,
+            header: Placed::read(image, header, room)?,
+            frames: Placed::read(image, frames..end, room)?,
         })
     }
 }
 
 impl Placed {
-    fn read(loaded: &Loaded<'_>, range: Range<u64>, room: &mut usize) -> Option<Self> {
-        if let Some(bytes) = loaded.bytes_for_good(range.clone()) {
+    fn read(image: &impl Image, range: Range<u64>, room: &mut usize) -> Option<Self> {
+        if let Some(bytes) = image.bytes_for_good(range.clone()) {
             return Some(Self { range, bytes: Table::InPlace(bytes) });
         }
-        let bytes = loaded.bytes(range.clone());
+        let bytes = image.bytes(range.clone());
         *room = room.checked_sub(bytes.len())?;
         Some(Self { range, bytes: Table::Copied(Arc::from(bytes)) })
     }
@@ -199,14 +260,16 @@ fn frames_start(header: u64, bytes: &[u8]) -> Option<u64> {
     const RELATIVE_I32: u8 = 0x1b;
     let field = bytes.get(4..8)?;
     let offset = i32::from_le_bytes(field.try_into().ok()?);
-    (bytes[..2] == [1, RELATIVE_I32]).then(|| (header + 4).wrapping_add_signed(i64::from(offset)))
+    (bytes.get(..2)? == [1, RELATIVE_I32])
+        .then(|| (header + 4).wrapping_add_signed(i64::from(offset)))
 }
 
-fn build_id(loaded: &Loaded<'_>) -> BuildId {
+fn build_id(image: &impl Image) -> BuildId {
     const NT_GNU_BUILD_ID: u32 = 3;
-    let notes = loaded.segments.iter().filter(|segment| segment.kind == libc::PT_NOTE);
+    let notes = image.segments().iter().filter(|segment| segment.kind == libc::PT_NOTE);
     for segment in notes {
-        let mut rest = loaded.bytes(segment.range.clone());
+        let bytes = image.bytes(segment.range.clone());
+        let mut rest: &[u8] = &bytes;
         while let Some((note, after)) = first_note(rest) {
             if note.kind == NT_GNU_BUILD_ID && note.name == b"GNU\0" {
                 return BuildId::new(note.value);

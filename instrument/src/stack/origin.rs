@@ -103,18 +103,20 @@ const OUTER_ROOTS: [&str; 5] = [
 
 /// What a frame begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Root {
+pub enum Root {
+    /// A task.
     Task,
+    /// The future of `block_on`, or a thread.
     Outer,
 }
 
 /// Whether code of the crate can be to blame.
-pub(super) fn can_be_blamed(name: &str) -> bool {
+pub fn can_be_blamed(name: &str) -> bool {
     !name.is_empty() && !NOT_TO_BLAME.iter().any(|group| group.contains(&name))
 }
 
 /// Whether the frame is where a task or more begins.
-pub(super) fn root(function: &str) -> Option<Root> {
+pub fn root(function: &str) -> Option<Root> {
     let path = function.trim_start_matches('<');
     let is = |roots: &[&str]| roots.iter().any(|root| path.starts_with(root));
     if is(&TASK_ROOTS) {

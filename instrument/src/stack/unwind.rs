@@ -20,11 +20,17 @@ const ENTRY_BYTES: u64 = 64;
 
 /// The outermost frames of threads that are known to begin there.
 #[derive(Clone, Debug)]
-struct Roots {
-    /// Of threads that the C library started.
-    thread: Option<u64>,
-    /// Of the first thread.
-    entry: Range<u64>,
+pub(super) enum Roots {
+    /// Of this process.
+    Known {
+        /// Of threads that the C library started.
+        thread: Option<u64>,
+        /// Of the first thread.
+        entry: Range<u64>,
+    },
+    /// Those of which the unwind tables say that nothing called them: in a process where no thread
+    /// can be started to see.
+    ByTables,
 }
 
 /// What one attempt at unwinding found.
@@ -34,6 +40,15 @@ pub(super) struct Unwound {
     pub(super) addresses: Vec<u64>,
     /// Whether the stack was followed to where its thread began, or to the end of the copy.
     pub(super) complete: bool,
+}
+
+/// One walk from one set of registers.
+struct Attempt {
+    addresses: Vec<u64>,
+    /// Whether it ended because it came to the end of the copy.
+    ran_out: bool,
+    /// Whether it ended at a function that nothing called.
+    ended: bool,
 }
 
 pub(super) struct Unwinder {
@@ -53,12 +68,13 @@ impl Unwinder {
     pub(super) fn new() -> Self {
         let entry = ffi::entry_point();
         let entry = entry..entry.saturating_add(ENTRY_BYTES);
-        let mut unwinder = Self::of(Modules::loaded(), Roots { thread: None, entry });
-        unwinder.roots.thread = unwinder.thread_root();
+        let unknown = Roots::Known { thread: None, entry: entry.clone() };
+        let mut unwinder = Self::of(Modules::loaded(), unknown);
+        unwinder.roots = Roots::Known { thread: unwinder.thread_root(), entry };
         unwinder
     }
 
-    fn of(modules: Modules, roots: Roots) -> Self {
+    pub(super) fn of(modules: Modules, roots: Roots) -> Self {
         let mut framehop = UnwinderNative::new();
         for module in &modules.all {
             framehop.add_module(module.for_framehop());
@@ -81,7 +97,7 @@ impl Unwinder {
             ffi::own_registers(&mut stack).map(|registers| (registers, stack))
         };
         let (registers, stack) = thread.spawn(own).ok()?.join().ok()??;
-        let (addresses, _) = self.attempt(registers, &stack);
+        let addresses = self.attempt(registers, &stack).addresses;
         // Else it didn't get out of Rust's own code.
         let last = addresses.last().copied()?;
         let own = self.modules.containing(registers.pc).map(|module| module.base);
@@ -91,9 +107,9 @@ impl Unwinder {
 
     /// Unwinds a stack of which all registers are known.
     pub(super) fn unwind(&mut self, registers: Registers, stack: &[u8], is_cut: bool) -> Unwound {
-        let (addresses, ran_out) = self.attempt(registers, stack);
-        let complete = self.is_root(&addresses) || (is_cut && ran_out);
-        Unwound { addresses, complete }
+        let attempt = self.attempt(registers, stack);
+        let complete = self.is_whole(&attempt) || (is_cut && attempt.ran_out);
+        Unwound { addresses: attempt.addresses, complete }
     }
 
     /// Unwinds a stack of which only `pc` and `sp` are known. Functions that keep the frame pointer
@@ -183,11 +199,12 @@ impl Unwinder {
         };
         let here = sp + offset as u64;
         let points_up = saved > here && saved < sp + stack.len() as u64 && saved.is_multiple_of(8);
-        points_up == strict && self.modules.is_code(back) && calls::follows_call(back)
+        points_up == strict
+            && self.modules.is_code(back)
+            && calls::follows_call(&self.modules, back)
     }
 
-    /// The frames, and whether the walk ended because it came to the end of the copy.
-    fn attempt(&mut self, registers: Registers, stack: &[u8]) -> (Vec<u64>, bool) {
+    fn attempt(&mut self, registers: Registers, stack: &[u8]) -> Attempt {
         let Registers { pc, sp, .. } = registers;
         let mut ran_out = false;
         let mut read = |address: u64| {
@@ -199,21 +216,26 @@ impl Unwinder {
         let registers = for_framehop(registers);
         let mut frames = self.framehop.iter_frames(pc, registers, &mut self.cache, &mut read);
         let mut addresses = Vec::with_capacity(32);
-        while let Ok(Some(frame)) = frames.next() {
-            addresses.push(match frame {
-                FrameAddress::InstructionPointer(address) => address,
-                FrameAddress::ReturnAddress(_) => frame.address_for_lookup(),
-            });
-            if addresses.len() == FRAMES_MAX {
-                break;
+        let ended = loop {
+            match frames.next() {
+                Ok(Some(FrameAddress::InstructionPointer(address))) => addresses.push(address),
+                Ok(Some(frame)) => addresses.push(frame.address_for_lookup()),
+                Ok(None) => break true,
+                Err(_) => break false,
             }
-        }
-        (addresses, ran_out)
+            if addresses.len() == FRAMES_MAX {
+                break false;
+            }
+        };
+        Attempt { addresses, ran_out, ended }
     }
 
-    fn is_root(&self, addresses: &[u64]) -> bool {
-        let last = addresses.last().copied().unwrap_or(0);
-        Some(last) == self.roots.thread || self.roots.entry.contains(&last)
+    fn is_whole(&self, attempt: &Attempt) -> bool {
+        let last = attempt.addresses.last().copied().unwrap_or(0);
+        match &self.roots {
+            Roots::Known { thread, entry } => Some(last) == *thread || entry.contains(&last),
+            Roots::ByTables => attempt.ended,
+        }
     }
 }
 
@@ -246,7 +268,7 @@ mod tests {
     #[test]
     fn the_root_of_threads_is_learned() {
         let unwinder = Unwinder::new();
-        let root = unwinder.roots.thread.unwrap();
+        let Roots::Known { thread: Some(root), .. } = unwinder.roots else { panic!("unknown") };
         let module = unwinder.modules.containing(root).unwrap();
         assert!(module.name().starts_with("libc"), "{}", module.path);
     }
