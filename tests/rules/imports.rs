@@ -14,7 +14,13 @@ struct Wall {
     instead: &'static str,
 }
 
-const WALLS: [Wall; 5] = [
+const WALLS: [Wall; 6] = [
+    Wall {
+        folder: "attach/",
+        except: &[],
+        forbidden: &["holdup_collector", "tokio", "tracing", "clap", "std::net"],
+        instead: "what looks at a process from outside knows nothing of services and collectors",
+    },
     Wall {
         folder: "instrument/",
         except: &[],
