@@ -43,6 +43,10 @@ enum Command {
     Migrate(config::Settings),
     /// Ask a running collector
     Query(command::query::QueryArgs),
+    /// Show what each thread of a process does, and which polls hold one
+    Dump(command::dump::DumpArgs),
+    /// Record what the threads of a process do, on and off CPU, as a flame graph
+    Record(command::record::RecordArgs),
     /// Name the frames of a stripped program
     Symbolize(command::symbolize::SymbolizeArgs),
     /// The embedded ClickHouse engine
@@ -60,6 +64,8 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve(settings),
         Command::Migrate(settings) => command::migrate::run(settings),
         Command::Query(args) => command::query::run(&args),
+        Command::Dump(args) => command::dump::run(&args),
+        Command::Record(args) => command::record::run(&args),
         Command::Symbolize(args) => command::symbolize::run(&args),
         Command::Engine(command) => command.run(),
     };

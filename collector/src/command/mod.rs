@@ -1,5 +1,7 @@
 //! The subcommands that run and end.
 
+pub(crate) mod dump;
 pub(crate) mod migrate;
 pub(crate) mod query;
+pub(crate) mod record;
 pub(crate) mod symbolize;

@@ -70,8 +70,9 @@ fn deny(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
 }
 
 fn build(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let packages = ["build", "--package", "holdup-collector", "--package", "holdup-demo"];
-    process::run(cargo().args(packages), interrupt)
+    let packages = ["holdup-collector", "holdup-demo", "holdup-blocked"];
+    let packages = packages.iter().flat_map(|package| ["--package", package]);
+    process::run(cargo().arg("build").args(packages), interrupt)
 }
 
 fn engine(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
