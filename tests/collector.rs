@@ -30,7 +30,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(began.elapsed() < PATIENCE, "{what} did not come true within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -81,9 +81,12 @@ impl Collector {
     pub fn command(data: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("holdup").expect("built"));
         command.arg("serve").args(["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
-        command.args(["--page-listen", "127.0.0.1:0"]);
+        command.args(["--page-listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+        if !arguments.contains(&"--batch-interval") {
+            command.args(["--batch-interval", "0s"]);
+        }
         if !arguments.contains(&"--clickhouse-url") {
-            command.args(["--engine-listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+            command.args(["--engine-listen", "127.0.0.1:0"]);
         }
         command.args(arguments);
         command
@@ -123,23 +126,37 @@ impl Collector {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The rows of a panel.
+    /// Waits until ClickHouse has all that was acknowledged.
+    ///
+    /// # Panics
+    /// When that does not come true.
+    pub fn settle(&self) {
+        eventually("ClickHouse has all that was acknowledged", || {
+            let status = get(&format!("{}/api/v1/status", self.page()));
+            let status: Value = serde_json::from_str(&status.text).expect("the status is JSON");
+            (status["log"]["all_stored"] == true).then_some(())
+        });
+    }
+
+    /// The rows of a panel, once ClickHouse has all that was acknowledged.
     ///
     /// # Panics
     /// When it is not answered.
     #[must_use]
     pub fn ask(&self, panel_and_parameters: &str) -> Vec<Value> {
+        self.settle();
         let answer = get(&format!("{}/api/v1/query/{panel_and_parameters}", self.page()));
         assert_eq!(answer.status, 200, "{}", answer.text);
         let json: Value = serde_json::from_str(&answer.text).expect("the answer is JSON");
         json["data"].as_array().expect("the answer has rows").clone()
     }
 
-    /// What ClickHouse answers to a statement, as text.
+    /// What ClickHouse answers to a statement, as text, once it has all that was acknowledged.
     ///
     /// # Panics
     /// When it refuses.
     pub fn sql(&self, statement: &str) -> String {
+        self.settle();
         let client = client();
         let url = format!("{}/?database=holdup", self.clickhouse());
         let answer =

@@ -10,9 +10,9 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::connections::Bounds;
-use crate::fold;
 use crate::receive::RequestLimits;
-use crate::store::{Address, WriterSettings};
+use crate::store::Address;
+use crate::{batch, fold, log};
 
 /// What `holdup serve` runs with.
 #[derive(Clone, Debug)]
@@ -32,7 +32,9 @@ pub(crate) struct Config {
     /// Bounds on requests.
     pub(crate) requests: RequestLimits,
     /// Bounds of batches, and how polls become episodes.
-    pub(crate) writer: WriterSettings,
+    pub(crate) batches: batch::Settings,
+    /// Where requests are kept until ClickHouse has them.
+    pub(crate) log: log::Settings,
     /// How long requests under way may take when it stops.
     pub(crate) stop_within: Duration,
 }
@@ -110,9 +112,27 @@ pub(crate) struct Settings {
     /// Database for the tables, made when absent [default: holdup]
     #[arg(long, env = "HOLDUP_CLICKHOUSE_DATABASE", value_name = "NAME")]
     clickhouse_database: Option<String>,
-    /// Folder for the data of the embedded engine [default: $XDG_DATA_HOME/holdup]
+    /// Folder for the log, and for the data of the embedded engine [default: $XDG_DATA_HOME/holdup]
     #[arg(long, env = "HOLDUP_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Folder for the log of requests that ClickHouse does not have yet [default: `log` in the
+    /// data folder]
+    #[arg(long, env = "HOLDUP_LOG_DIR", value_name = "DIR")]
+    log_dir: Option<PathBuf>,
+    /// Bytes that the log may have before senders are told to come again [default: 4294967296]
+    #[arg(long, env = "HOLDUP_LOG_BYTES_MAX", value_name = "BYTES")]
+    log_bytes_max: Option<u64>,
+    /// Bytes that the log leaves free on its disk [default: 268435456]
+    #[arg(long, env = "HOLDUP_LOG_FREE_MIN", value_name = "BYTES")]
+    log_free_min: Option<u64>,
+    /// Bytes of one file of the log [default: 67108864, or an eighth of --log-bytes-max]
+    #[arg(long, env = "HOLDUP_LOG_SEGMENT_BYTES", value_name = "BYTES")]
+    log_segment_bytes: Option<u64>,
+    /// Between two inserts of few rows: shorter shows data sooner, longer makes fewer parts
+    /// [default: 2s]
+    #[arg(long, env = "HOLDUP_BATCH_INTERVAL", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde")]
+    batch_interval: Option<Duration>,
     /// Where the embedded engine serves ClickHouse's HTTP interface [default: 127.0.0.1:8123]
     #[arg(long, env = "HOLDUP_ENGINE_LISTEN", value_name = "ADDR")]
     engine_listen: Option<SocketAddr>,
@@ -132,7 +152,8 @@ pub(crate) struct Settings {
     /// Spans, attributes and events of one request [default: 1000000]
     #[arg(long, env = "HOLDUP_ELEMENTS_MAX", value_name = "COUNT")]
     elements_max: Option<usize>,
-    /// Bytes that may wait for ClickHouse before senders are told to come again [default: 268435456]
+    /// Bytes of requests under way before senders are told to come again; rows that wait in memory
+    /// have as many at most [default: 268435456]
     #[arg(long, env = "HOLDUP_WAITING_BYTES_MAX", value_name = "BYTES")]
     waiting_bytes_max: Option<usize>,
     /// Connections of each listener at a time; one more has the most silent one end [default: 4096]
@@ -168,6 +189,11 @@ impl Settings {
                 .or(file.clickhouse_password_file),
             clickhouse_database: self.clickhouse_database.or(file.clickhouse_database),
             data_dir: self.data_dir.or(file.data_dir),
+            log_dir: self.log_dir.or(file.log_dir),
+            log_bytes_max: self.log_bytes_max.or(file.log_bytes_max),
+            log_free_min: self.log_free_min.or(file.log_free_min),
+            log_segment_bytes: self.log_segment_bytes.or(file.log_segment_bytes),
+            batch_interval: self.batch_interval.or(file.batch_interval),
             engine_listen: self.engine_listen.or(file.engine_listen),
             engine_library: self.engine_library.or(file.engine_library),
             episode_gap: self.episode_gap.or(file.episode_gap),
@@ -183,7 +209,8 @@ impl Settings {
     fn complete(self) -> Result<Config, ConfigError> {
         let clickhouse = self.clickhouse()?;
         let requests = RequestLimits::default();
-        let writer = WriterSettings::default();
+        let log = self.log()?;
+        let batches = batch::Settings::default();
         let gap = self.episode_gap.unwrap_or(fold::Settings::default().gap);
         if gap > EPISODE_GAP_MAX {
             return Err(ConfigError::Conflict(format!(
@@ -211,13 +238,34 @@ impl Settings {
                     .unwrap_or(requests.elements_max),
                 ..requests
             },
-            writer: WriterSettings {
+            batches: batch::Settings {
                 waiting_bytes_max: at_least_1("waiting-bytes-max", self.waiting_bytes_max)?
-                    .unwrap_or(writer.waiting_bytes_max),
+                    .unwrap_or(batches.waiting_bytes_max),
+                interval: self.batch_interval.unwrap_or(batches.interval),
                 fold: fold::Settings::with_gap(gap),
-                ..writer
+                ..batches
             },
+            log,
             stop_within: Duration::from_secs(8),
+        })
+    }
+
+    fn log(&self) -> Result<log::Settings, ConfigError> {
+        let data_dir = || self.data_dir.clone().unwrap_or_else(crate::engine::data_home);
+        let bytes_max = self.log_bytes_max.unwrap_or(4 << 30);
+        let segment_bytes = self.log_segment_bytes.unwrap_or((bytes_max / 8).min(64 << 20));
+        if segment_bytes < SEGMENT_BYTES_MIN || segment_bytes > bytes_max / 4 {
+            return Err(ConfigError::Conflict(format!(
+                "the log has files of {segment_bytes} bytes and {bytes_max} in all: choose at least \
+                 {SEGMENT_BYTES_MIN} for --log-segment-bytes, and four times that for \
+                 --log-bytes-max"
+            )));
+        }
+        Ok(log::Settings {
+            folder: self.log_dir.clone().unwrap_or_else(|| data_dir().join("log")),
+            bytes_max,
+            free_min: self.log_free_min.unwrap_or(256 << 20),
+            segment_bytes,
         })
     }
 
@@ -258,6 +306,19 @@ impl Settings {
     }
 }
 
+/// The log's folder, by the settings that name it.
+pub(crate) fn log_folder(
+    config: Option<&Path>,
+    data_dir: Option<PathBuf>,
+    log_dir: Option<PathBuf>,
+) -> Result<PathBuf, ConfigError> {
+    let file = config.map(read).transpose()?.unwrap_or_default();
+    let settings = Settings { data_dir, log_dir, ..Settings::default() };
+    Ok(settings.over(file).log()?.folder)
+}
+
+/// The smallest file of the log that is of use.
+const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 /// The longest gap within an episode.
 const EPISODE_GAP_MAX: Duration = Duration::from_secs(3_600);
 

@@ -48,7 +48,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// The longest span that is believed. Sums over many of them still fit 64 bits.
 const DURATION_NS_MAX: u64 = 30 * 86_400 * SECOND_NS;
 
-/// The rows of one request, or of several.
+/// The rows of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
     /// Poll spans.
@@ -90,15 +90,6 @@ impl Decoded {
     /// How many rows these are.
     pub(crate) fn rows(&self) -> usize {
         self.polls.len() + self.suspects.len() + self.stacks.len() + self.measured.rows()
-    }
-
-    /// Takes the rows of another request in as well.
-    pub(crate) fn append(&mut self, other: Self) {
-        self.polls.extend(other.polls);
-        self.suspects.extend(other.suspects);
-        self.stacks.extend(other.stacks);
-        self.measured.append(other.measured);
-        self.bytes += other.bytes;
     }
 }
 

@@ -1,9 +1,11 @@
 //! `holdup`: finds what is holding up async services.
 //!
-//! Data takes its way through the folders: `receive` takes OTLP requests, `decode` makes rows of
-//! them, `store` writes those to ClickHouse, `fold` makes episodes of them, and `page` shows what
-//! `queries/` asks. `serve` wires all of it; `engine` is the ClickHouse that it brings along.
+//! Data takes its way through the folders: `receive` takes OTLP requests, of which `decode` makes
+//! rows, and writes them to the `log`; `batch` takes them out of it and has `store` write them to
+//! ClickHouse, `fold` makes episodes of them, and `page` shows what `queries/` asks. `serve` wires
+//! all of it; `engine` is the ClickHouse that it brings along.
 
+mod batch;
 mod clock;
 mod command;
 mod config;
@@ -11,12 +13,12 @@ mod connections;
 mod decode;
 mod engine;
 mod fold;
-#[cfg(test)]
 mod log;
 mod measured;
 mod metrics;
 mod page;
 mod receive;
+mod request;
 mod serve;
 mod span;
 mod store;
@@ -47,6 +49,9 @@ enum Command {
     Dump(command::dump::DumpArgs),
     /// Record what the threads of a process do, on and off CPU, as a flame graph
     Record(command::record::RecordArgs),
+    /// Requests that ClickHouse refused for what is in them
+    #[command(subcommand)]
+    Spool(command::spool::SpoolCommand),
     /// Name the frames of a stripped program
     Symbolize(command::symbolize::SymbolizeArgs),
     /// The embedded ClickHouse engine
@@ -66,6 +71,7 @@ fn main() -> ExitCode {
         Command::Query(args) => command::query::run(&args),
         Command::Dump(args) => command::dump::run(&args),
         Command::Record(args) => command::record::run(&args),
+        Command::Spool(command) => command::spool::run(command),
         Command::Symbolize(args) => command::symbolize::run(&args),
         Command::Engine(command) => command.run(),
     };

@@ -18,13 +18,6 @@ impl Measured {
     pub(crate) fn rows(&self) -> usize {
         self.histograms.len() + self.gauges.len() + self.heartbeats.len()
     }
-
-    /// Takes other rows in as well.
-    pub(crate) fn append(&mut self, other: Self) {
-        self.histograms.extend(other.histograms);
-        self.gauges.extend(other.gauges);
-        self.heartbeats.extend(other.heartbeats);
-    }
 }
 
 /// All polls of one function in one instance over a stretch of time.

@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::decode::Counts;
-use crate::fold;
+use crate::{fold, log};
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,11 @@ struct Outcome {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct From {
+    from: &'static str,
+}
+
 /// All counters. Each is described where it is registered.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -75,6 +80,14 @@ pub(crate) struct Metrics {
     functions_overflowed: Gauge<u64, AtomicU64>,
     polls_unremembered: Gauge<u64, AtomicU64>,
     repeated: Counter,
+    batches: Counter,
+    batches_again: Counter,
+    batches_late: Counter,
+    batch_rows: Histogram,
+    put_aside: Counter,
+    taken_out: Family<From, Counter>,
+    oldest_seconds: Gauge<f64, AtomicU64>,
+    log: log::Counters,
     bytes_waiting: Gauge<u64, AtomicU64>,
     clickhouse_up: Gauge,
     engine_restarts: Gauge<u64, AtomicU64>,
@@ -97,11 +110,45 @@ impl Metrics {
         let mut registry = Registry::with_prefix("holdup");
         let r = &mut registry;
         let insert_seconds = Histogram::new(exponential_buckets(0.002, 2.0, 15));
-        r.register_with_unit("insert", "Time of one batch.", Unit::Seconds, insert_seconds.clone());
+        r.register_with_unit(
+            "insert",
+            "Time of one insert.",
+            Unit::Seconds,
+            insert_seconds.clone(),
+        );
+        let batch_rows = Histogram::new(exponential_buckets(1.0, 4.0, 10));
+        r.register("batch_rows", "Rows of one batch.", batch_rows.clone());
+        let oldest_seconds = Gauge::default();
+        let help = "Age of the oldest request that ClickHouse does not have.";
+        r.register_with_unit("log_oldest", help, Unit::Seconds, oldest_seconds.clone());
         Self {
+            log: log::Counters::register(r),
+            batch_rows,
+            oldest_seconds,
+            batches: add(r, "batches", "Batches that ClickHouse has."),
+            batches_again: add(
+                r,
+                "batches_sent_again",
+                "Tries after the first, of what a batch has for one table.",
+            ),
+            batches_late: add(
+                r,
+                "batches_sent_late",
+                "Batches sent again so late that the tables' window of tokens may be over.",
+            ),
+            put_aside: add(
+                r,
+                "requests_put_aside",
+                "Requests that ClickHouse refuses: see holdup spool.",
+            ),
+            taken_out: add(
+                r,
+                "log_taken_out",
+                "Requests taken out of the log, from memory or from disk.",
+            ),
             spans: add(r, "spans_received", "Spans in requests that were answered."),
-            polls: add(r, "poll_spans", "Poll spans stored."),
-            suspects: add(r, "suspect_spans", "Spans stored because of a large busy_ns."),
+            polls: add(r, "poll_spans", "Poll spans taken."),
+            suspects: add(r, "suspect_spans", "Spans taken because of a large busy_ns."),
             ignored: add(r, "spans_ignored", "Spans that are neither poll spans nor suspects."),
             rejected: add(r, "spans_rejected", "Poll spans that can't be used."),
             clamped: add(r, "spans_clamped", "Spans whose start was set to the time of arrival."),
@@ -118,8 +165,8 @@ impl Metrics {
                 "connections_turned_away",
                 "Connections closed at once: all others were in use.",
             ),
-            metric_points: add(r, "metric_points", "Histograms and numbers stored."),
-            inserts: add(r, "inserts", "Batches sent to ClickHouse."),
+            metric_points: add(r, "metric_points", "Histograms and numbers taken."),
+            inserts: add(r, "inserts", "Inserts sent to ClickHouse."),
             insert_rows: add(r, "insert_rows", "Rows that ClickHouse took."),
             insert_seconds,
             episodes_remembered: add(
@@ -138,7 +185,11 @@ impl Metrics {
                 "Polls in episodes whose repeat would count again.",
             ),
             repeated: add(r, "spans_repeated", "Poll spans that were stored already."),
-            bytes_waiting: add(r, "bytes_waiting", "Bytes taken and not yet written."),
+            bytes_waiting: add(
+                r,
+                "bytes_waiting",
+                "Bytes in memory of requests under way, and of rows that wait.",
+            ),
             clickhouse_up: add(r, "clickhouse_up", "1 when ClickHouse answered last."),
             engine_restarts: add(
                 r,
@@ -213,6 +264,38 @@ impl Metrics {
         self.repeated.inc_by(count(spans));
     }
 
+    /// What the log counts of itself.
+    pub(crate) fn log(&self) -> log::Counters {
+        self.log.clone()
+    }
+
+    /// ClickHouse has a batch.
+    pub(crate) fn batch(&self, rows: usize) {
+        self.batches.inc();
+        self.batch_rows.observe(rows as f64);
+    }
+
+    /// What was sent before is sent again.
+    pub(crate) fn sent_again(&self) {
+        self.batches_again.inc();
+    }
+
+    /// A batch is sent again so late that it may count twice.
+    pub(crate) fn sent_late(&self) {
+        self.batches_late.inc();
+    }
+
+    /// A request was put aside.
+    pub(crate) fn put_aside(&self) {
+        self.put_aside.inc();
+    }
+
+    /// A request was taken out of the log.
+    pub(crate) fn taken_out(&self, from_disk: bool) {
+        let from = if from_disk { "disk" } else { "memory" };
+        self.taken_out.get_or_create(&From { from }).inc();
+    }
+
     /// Whether ClickHouse answered.
     pub(crate) fn clickhouse(&self, up: bool) {
         self.clickhouse_up.set(i64::from(up));
@@ -228,7 +311,13 @@ impl Metrics {
     }
 
     /// All of it as text, with what is read at this moment.
-    pub(crate) fn text(&self, bytes_waiting: u64, engine_restarts: u64) -> String {
+    pub(crate) fn text(
+        &self,
+        bytes_waiting: u64,
+        oldest_age_ns: u64,
+        engine_restarts: u64,
+    ) -> String {
+        self.oldest_seconds.set(Duration::from_nanos(oldest_age_ns).as_secs_f64());
         self.bytes_waiting.set(bytes_waiting);
         self.engine_restarts.set(engine_restarts);
         let mut out = String::new();

@@ -1,11 +1,10 @@
 //! `holdup serve`: wires everything together, and takes it apart again.
 //!
 //! Shutdown runs along the way that data takes: no more connections, then the requests under way,
-//! then what the writer has taken, then the engine.
+//! then what the log has, then the engine.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -15,13 +14,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
+use crate::batch::{Batcher, Reread};
 use crate::config::{ClickHouse, Config};
 use crate::connections;
 use crate::engine::{Supervisor, SupervisorOptions};
+use crate::log::{Log, RealDisk, Recovered};
 use crate::metrics::Metrics;
 use crate::page::{self, Page};
-use crate::receive::{self, Receiver};
-use crate::store::{Address, Store, Writer};
+use crate::receive::{self, Receiver, RequestLimits};
+use crate::store::{Address, MigrateError, Store, StoreError};
 
 /// The listeners, bound before anything else, so that a port in use is told at once.
 struct Listeners {
@@ -39,9 +40,12 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         http: bind(config.http_listen, "OTLP over HTTP", "--http-listen").await?,
         page: bind(config.page_listen, "the page", "--page-listen").await?,
     };
+    let metrics = Arc::new(Metrics::new());
+    let (settings, counters) = (config.log.clone(), metrics.log());
+    let log = tokio::task::block_in_place(|| Log::open(settings, Box::new(RealDisk), counters))?;
     let (address, engine) = clickhouse(&config.clickhouse).await?;
     let served = tokio::select! {
-        served = serve(&config, listeners, address, engine.as_ref()) => served,
+        served = serve(&config, listeners, (log, metrics), address, engine.as_ref()) => served,
         () = stop_signal.wait() => Ok(None),
     };
     let outcome = match served {
@@ -101,17 +105,17 @@ async fn clickhouse(wanted: &ClickHouse) -> anyhow::Result<(Address, Option<Supe
 /// Everything that runs.
 struct Running {
     stop_serving: watch::Sender<bool>,
-    stop_writing: watch::Sender<bool>,
+    stop_batching: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
-    writer: JoinHandle<()>,
+    batcher: JoinHandle<()>,
 }
 
 impl Running {
     /// Returns when what should run for ever has ended.
     async fn failed(&mut self) -> anyhow::Error {
-        match (&mut self.writer).await {
-            Ok(()) => anyhow!("the writer has ended, which is a bug in holdup"),
-            Err(error) => anyhow!("the writer failed, which is a bug in holdup: {error}"),
+        match (&mut self.batcher).await {
+            Ok(()) => anyhow!("the batcher has ended, which is a bug in holdup"),
+            Err(error) => anyhow!("the batcher failed, which is a bug in holdup: {error}"),
         }
     }
 
@@ -128,9 +132,11 @@ impl Running {
                 server.abort();
             }
         }
-        self.stop_writing.send_replace(true);
-        if timeout_at(deadline, &mut self.writer).await.is_err() {
-            tracing::warn!("ClickHouse did not take what was left within {within:?}");
+        self.stop_batching.send_replace(true);
+        if timeout_at(deadline, &mut self.batcher).await.is_err() {
+            tracing::warn!(
+                "ClickHouse did not take within {within:?} what was left: it is in the log"
+            );
         }
     }
 }
@@ -138,25 +144,37 @@ impl Running {
 async fn serve(
     config: &Config,
     listeners: Listeners,
+    ((log, recovered), metrics): ((Log, Recovered), Arc<Metrics>),
     address: Address,
     engine: Option<&Supervisor>,
 ) -> anyhow::Result<Option<Running>> {
     let clickhouse_url = address.url.clone();
     let store = Store::new(address);
-    for step in store.migrate().await? {
-        tracing::info!("applied schema step {step}");
+    match store.migrate().await {
+        Ok(steps) => {
+            steps.iter().for_each(|step| tracing::info!("applied schema step {step}"));
+            metrics.clickhouse(true);
+        }
+        // A first start needs ClickHouse, or nobody would notice a wrong address; later ones do not.
+        Err(MigrateError::Store(error @ StoreError::Unreachable { .. }))
+            if !recovered.is_empty() =>
+        {
+            tracing::warn!("{error}; the log takes requests meanwhile");
+        }
+        Err(error) => return Err(error.into()),
     }
-    let metrics = Arc::new(Metrics::new());
-    metrics.clickhouse(true);
-    let (intake, mut writer) =
-        Writer::new(store.clone(), config.writer.clone(), Arc::clone(&metrics));
+    let (intake, batcher) = Batcher::new(
+        store.clone(),
+        (log, &recovered),
+        reread(&config.requests),
+        config.batches.clone(),
+        Arc::clone(&metrics),
+    );
     let receiver = Receiver::new(intake.clone(), config.requests.clone(), Arc::clone(&metrics));
-    let taking = Arc::new(AtomicBool::new(false));
     let page = Page {
         store,
         intake,
         metrics: Arc::clone(&metrics),
-        taking: Arc::clone(&taking),
         hosts: config.page_hosts.as_slice().into(),
         engine_restarts: engine.map(Supervisor::restarts),
     };
@@ -167,7 +185,7 @@ async fn serve(
         "clickhouse": clickhouse_url,
     });
     let (stop_serving, stopped) = watch::channel(false);
-    let (stop_writing, write_no_more) = watch::channel(false);
+    let (stop_batching, batch_no_more) = watch::channel(false);
     let listen = |listener, routes| {
         let metrics = Arc::clone(&metrics);
         tokio::spawn(connections::serve(
@@ -178,18 +196,20 @@ async fn serve(
             stopped.clone(),
         ))
     };
-    // Probes are answered while the episodes under way are read back.
-    let page = listen(listeners.page, page::routes(page));
-    writer.recover().await.context("cannot read back the episodes under way")?;
     let servers = vec![
-        listen(listeners.grpc, receive::grpc_routes(receiver.clone(), Arc::clone(&taking))),
+        listen(listeners.grpc, receive::grpc_routes(receiver.clone())),
         listen(listeners.http, receive::http_routes(receiver)),
-        page,
+        listen(listeners.page, page::routes(page)),
     ];
-    let writer = tokio::spawn(writer.run(write_no_more));
-    taking.store(true, Ordering::Relaxed);
+    let batcher = tokio::spawn(batcher.run(batch_no_more));
     announce(&ready)?;
-    Ok(Some(Running { stop_serving, stop_writing, servers, writer }))
+    Ok(Some(Running { stop_serving, stop_batching, servers, batcher }))
+}
+
+/// How the rows of an entry of the log are made again.
+fn reread(limits: &RequestLimits) -> Reread {
+    let limits = limits.span.clone();
+    Box::new(move |entry| receive::rows_again(entry, &limits).map_err(|error| error.to_string()))
 }
 
 /// One line on stdout, for whoever started it.

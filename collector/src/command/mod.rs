@@ -4,4 +4,5 @@ pub(crate) mod dump;
 pub(crate) mod migrate;
 pub(crate) mod query;
 pub(crate) mod record;
+pub(crate) mod spool;
 pub(crate) mod symbolize;

@@ -21,7 +21,7 @@ mod writer;
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
@@ -31,7 +31,7 @@ use tokio::sync::{oneshot, watch};
 pub(crate) use counters::Counters;
 use disk::Disk;
 pub(crate) use disk::RealDisk;
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Found, Reader};
 use shared::Shared;
 use writer::{Job, What, Writer};
 
@@ -161,8 +161,17 @@ pub(crate) enum OpenError {
 pub(crate) struct Recovered {
     /// The sequence number of the first record that is still there.
     pub(crate) first: u64,
+    /// The sequence number of the last entry; 0 when there is none.
+    pub(crate) last_entry: u64,
     /// The marks, in order.
     pub(crate) marks: Vec<Mark>,
+}
+
+impl Recovered {
+    /// Whether nothing was ever written to it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first == 1 && self.last_entry == 0 && self.marks.is_empty()
+    }
 }
 
 /// An open log. Copies are the same log.
@@ -203,7 +212,8 @@ impl Log {
             tracing::error!("the log is damaged: {lost} records are lost; see {}", aside.display());
         }
         let first = found.segments.values().next().map_or(found.next, |segment| segment.first);
-        let recovered = Recovered { first, marks: found.marks };
+        let (last_entry, marks) = (found.last_entry, found.marks);
+        let recovered = Recovered { first, last_entry, marks };
         let shared = Arc::new(Shared::new(found.segments, found.next, counters));
         let (jobs, waiting) = sync_channel(JOBS_MAX);
         let state = (found.keys, found.next, found.next_number);
@@ -231,6 +241,12 @@ impl Log {
         self.ask(What::Mark(bytes.into())).await
     }
 
+    /// Writes a mark without waiting for it: whether it stays is not known.
+    pub(crate) fn note(&self, bytes: Vec<u8>) {
+        let (answer, _nobody_waits) = oneshot::channel();
+        let _full = self.jobs.try_send(Job { what: What::Mark(bytes.into()), answer });
+    }
+
     async fn ask(&self, what: What) -> Result<Appended, AppendError> {
         let (answer, answered) = oneshot::channel();
         match self.jobs.try_send(Job { what, answer }) {
@@ -244,6 +260,18 @@ impl Log {
     /// Reads entries from a sequence number on.
     pub(crate) fn reader(&self, from: u64) -> Reader {
         Reader::new(Arc::clone(&self.shared), self.folder.clone(), from)
+    }
+
+    /// When the first entry at or after a sequence number came, ns since 1970. Blocks.
+    pub(crate) fn time_after(&self, sequence: u64) -> Option<u64> {
+        let mut reader = self.reader(sequence);
+        let found = reader.find().ok()??;
+        reader.read(&found).ok()?.map(|entry| entry.time_ns)
+    }
+
+    /// The folder that its files are in.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The sequence number after the last record that is on disk, as it moves on.

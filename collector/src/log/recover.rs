@@ -18,6 +18,7 @@ pub(super) struct Found {
     /// The number of the next file.
     pub(super) next_number: u64,
     pub(super) keys: Keys,
+    pub(super) last_entry: u64,
     pub(super) marks: Vec<Mark>,
     pub(super) torn_bytes: u64,
     pub(super) lost: u64,
@@ -46,6 +47,7 @@ pub(super) fn read(folder: &Path, keys_max: usize) -> Result<Found, OpenError> {
         next: 1,
         next_number: numbers.last().map_or(1, |last| last + 1),
         keys: Keys::new(keys_max),
+        last_entry: 0,
         marks: Vec::new(),
         torn_bytes: 0,
         lost: 0,
@@ -115,6 +117,7 @@ impl Found {
             match head.kind {
                 Kind::Entry if payload.len() >= ENTRY_HEAD_BYTES => {
                     self.keys.remember_all(&payload[..16]);
+                    self.last_entry = head.sequence;
                 }
                 Kind::Entry => {}
                 Kind::Keys => self.keys.remember_all(payload),

@@ -142,6 +142,12 @@ async fn status(State(page): State<Page>) -> Response {
         "clickhouse": {
             "ok": ok, "embedded": page.engine_restarts.is_some(), "version": version, "message": message,
         },
+        "log": {
+            "refusing": page.intake.refusing(),
+            "all_stored": page.intake.progress().all_stored(),
+            "oldest_age_ms":
+                page.intake.progress().oldest_age_ns(crate::clock::now_ns()) / 1_000_000,
+        },
         "received_spans": totals.received,
         "ignored_spans": totals.ignored,
         "dropped_by_services": totals.dropped_by_services,

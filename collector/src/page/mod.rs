@@ -5,7 +5,7 @@ mod assets;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -16,20 +16,20 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use crate::batch::Intake;
+use crate::clock::now_ns;
 use crate::metrics::Metrics;
-use crate::store::{Intake, Store};
+use crate::store::Store;
 
 /// What the page's listener needs of the rest.
 #[derive(Clone)]
 pub(crate) struct Page {
     /// Where answers come from.
     pub(crate) store: Store,
-    /// What waits to be written.
+    /// What is on its way.
     pub(crate) intake: Intake,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
-    /// Whether requests are taken: not before the episodes under way are read back.
-    pub(crate) taking: Arc<AtomicBool>,
     /// Names that it answers to, beside localhost and addresses.
     pub(crate) hosts: Arc<[String]>,
     /// How often the embedded engine was started again; `None` when ClickHouse is somebody else's.
@@ -95,27 +95,18 @@ fn is_local(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok()
 }
 
-/// Ready when ClickHouse answers, because nothing is acknowledged without it.
+/// Ready when the log takes requests, whether ClickHouse answers or not.
 async fn ready(State(page): State<Page>) -> Response {
-    if !page.taking.load(Ordering::Relaxed) {
-        let text = "starting: the episodes under way are read back\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
-    }
-    match page.store.server_version().await {
-        Ok(_version) => {
-            page.metrics.clickhouse(true);
-            "ready\n".into_response()
-        }
-        Err(error) => {
-            page.metrics.clickhouse(false);
-            (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
-        }
+    match page.intake.refusing() {
+        None => "ready\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }
 
 async fn metrics(State(page): State<Page>) -> Response {
     let restarts = page.engine_restarts.as_ref().map_or(0, |n| n.load(Ordering::Relaxed));
-    let text = page.metrics.text(page.intake.waiting_bytes(), restarts);
+    let oldest_age_ns = page.intake.progress().oldest_age_ns(now_ns());
+    let text = page.metrics.text(page.intake.waiting_bytes(), oldest_age_ns, restarts);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, content_type)], text).into_response()
 }

@@ -2,9 +2,13 @@
 
 use std::io::Read;
 
+use bytes::Bytes;
+
+use crate::request::Encoding;
+
 /// Why a body can't be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(super) enum BodyError {
+pub(crate) enum BodyError {
     /// Not an encoding that we know.
     #[error("content encoding {0:?} is not supported: send none, gzip or zstd")]
     Encoding(String),
@@ -21,37 +25,38 @@ pub(super) enum BodyError {
     },
 }
 
-/// The body as it was before `encoding`. Never reads more than `bytes_max` of it.
+/// The encoding of this name.
+pub(super) fn encoding(name: &str) -> Result<Encoding, BodyError> {
+    let unknown = || BodyError::Encoding(name.chars().take(40).collect());
+    Encoding::named(name).ok_or_else(unknown)
+}
+
+/// The body as it was before it was encoded. Never reads more than `bytes_max` of it.
 pub(super) fn decompress(
-    body: &[u8],
-    encoding: &str,
+    body: &Bytes,
+    encoding: Encoding,
     bytes_max: usize,
-) -> Result<Vec<u8>, BodyError> {
-    match encoding.trim().to_ascii_lowercase().as_str() {
-        "" | "identity" | "none" => {
+) -> Result<Bytes, BodyError> {
+    match encoding {
+        Encoding::Plain => {
             if body.len() > bytes_max {
                 return Err(BodyError::TooLarge(bytes_max));
             }
-            Ok(body.to_vec())
+            Ok(body.clone())
         }
-        "gzip" | "x-gzip" => read("gzip", flate2::read::MultiGzDecoder::new(body), bytes_max),
-        "zstd" => {
+        Encoding::Gzip => read("gzip", flate2::read::MultiGzDecoder::new(&body[..]), bytes_max),
+        Encoding::Zstd => {
             let corrupt =
                 |e: std::io::Error| BodyError::Corrupt { encoding: "zstd", reason: e.to_string() };
-            let mut decoder = zstd::stream::read::Decoder::new(body).map_err(corrupt)?;
+            let mut decoder = zstd::stream::read::Decoder::new(&body[..]).map_err(corrupt)?;
             // A window of 8 MiB is what RFC 8878 asks every decoder to take, and bounds memory.
             decoder.window_log_max(23).map_err(corrupt)?;
             read("zstd", decoder, bytes_max)
         }
-        _ => Err(BodyError::Encoding(encoding.chars().take(40).collect())),
     }
 }
 
-fn read(
-    encoding: &'static str,
-    decoder: impl Read,
-    bytes_max: usize,
-) -> Result<Vec<u8>, BodyError> {
+fn read(encoding: &'static str, decoder: impl Read, bytes_max: usize) -> Result<Bytes, BodyError> {
     let bound = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
     let mut out = Vec::new();
     let read = decoder.take(bound).read_to_end(&mut out);
@@ -59,14 +64,20 @@ fn read(
     if out.len() > bytes_max {
         return Err(BodyError::TooLarge(bytes_max));
     }
-    Ok(out)
+    Ok(out.into())
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
-    use super::{BodyError, decompress};
+    use bytes::Bytes;
+
+    use super::{BodyError, encoding};
+
+    fn decompress(body: &[u8], name: &str, bytes_max: usize) -> Result<Bytes, BodyError> {
+        super::decompress(&Bytes::copy_from_slice(body), encoding(name)?, bytes_max)
+    }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());

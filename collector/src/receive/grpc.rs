@@ -2,7 +2,6 @@
 //! OTLP asks: INVALID_ARGUMENT for bad data, RESOURCE_EXHAUSTED for too much of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,9 +17,12 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::read::{self, Unreadable};
-use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, Signal};
+use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, RequestLimits};
+use crate::batch::NotTaken;
+use crate::clock::now_ns;
+use crate::decode::Decoded;
 use crate::metrics::Transport;
-use crate::store::NotTaken;
+use crate::request::{Encoding, Format, Kind, Request as Taken, Signal, fingerprint};
 
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
@@ -31,13 +33,13 @@ const HEALTH: &str = "/grpc.health.v1.Health/Check";
 /// How long a request may take to arrive and to be taken.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The gRPC services, as the HTTP/2 paths that they are. `taking` says whether they are served.
-pub(crate) fn routes(receiver: Receiver, taking: Arc<AtomicBool>) -> Router {
+/// The gRPC services, as the HTTP/2 paths that they are.
+pub(crate) fn routes(receiver: Receiver) -> Router {
     Router::new()
         .route(TRACES, post(|r, request| export(r, request, Signal::Traces)))
         .route(METRICS, post(|r, request| export(r, request, Signal::Metrics)))
         .route(LOGS, post(|r, request| export(r, request, Signal::Logs)))
-        .route(HEALTH, post(move |request| health(Arc::clone(&taking), request)))
+        .route(HEALTH, post(health))
         .fallback(|| async {
             Status::unimplemented("holdup serves OTLP's Export only")
                 .into_http::<axum::body::Body>()
@@ -90,15 +92,16 @@ struct HealthCheckResponse {
     status: i32,
 }
 
-async fn health(taking: Arc<AtomicBool>, request: Request) -> Response {
+async fn health(State(receiver): State<Receiver>, request: Request) -> Response {
     let service = tower::service_fn(|request: tonic::Request<Bytes>| {
-        std::future::ready(check(&taking, request.into_inner()))
+        let taking = receiver.intake.refusing().is_none();
+        std::future::ready(check(taking, request.into_inner()))
     });
     let mut grpc = tonic::server::Grpc::new(RawCodec);
     grpc.unary(service, request).await.map(axum::body::Body::new)
 }
 
-fn check(taking: &AtomicBool, message: Bytes) -> Result<tonic::Response<Bytes>, Status> {
+fn check(taking: bool, message: Bytes) -> Result<tonic::Response<Bytes>, Status> {
     let request = HealthCheckRequest::decode(message)
         .map_err(|error| Status::invalid_argument(format!("no health request: {error}")))?;
     let service_of = |path: &'static str| path.trim_matches('/').strip_suffix("/Export");
@@ -106,7 +109,7 @@ fn check(taking: &AtomicBool, message: Bytes) -> Result<tonic::Response<Bytes>, 
     if !request.service.is_empty() && !known.contains(&Some(request.service.as_str())) {
         return Err(Status::not_found("there is no such service"));
     }
-    let status = if taking.load(Ordering::Relaxed) { 1 } else { 2 };
+    let status = if taking { 1 } else { 2 };
     Ok(tonic::Response::new(HealthCheckResponse { status }.encode_to_vec().into()))
 }
 
@@ -118,29 +121,45 @@ async fn answer(
     let response = if signal == Signal::Logs {
         receiver.not_kept(signal)
     } else {
-        let room = receiver.intake.reserve(message.len()).map_err(come_again)?;
+        let room = receiver.intake.reserve(message.len()).map_err(|reason| come_again(&reason))?;
         let limits = Arc::clone(&receiver.limits);
         let inline = message.len() <= INLINE_BYTES_MAX;
-        let work = move || read::protobuf(signal, message, &limits).map_err(refused);
+        let work = move || taken(signal, message, &limits).map_err(refused);
         let read = receiver.work(inline, work).await;
-        let rows = read.unwrap_or_else(|| Err(Status::unknown("reading the message failed")));
-        let rows = rows.inspect_err(|_| receiver.metrics.refused(Transport::Grpc, "corrupt"))?;
-        receiver.answer(rows, room, Transport::Grpc, signal).await.map_err(come_again)?
+        let read = read.unwrap_or_else(|| Err(Status::unknown("reading the message failed")));
+        let read = read.inspect_err(|_| receiver.metrics.refused(Transport::Grpc, "corrupt"))?;
+        let (request, rows) = read;
+        receiver
+            .answer(request, rows, room, Transport::Grpc)
+            .await
+            .map_err(|reason| come_again(&reason))?
     };
     Ok(tonic::Response::new(response.encode_to_vec().into()))
+}
+
+/// A message as the log keeps it, and its rows. Its compression is the connection's affair.
+fn taken(
+    signal: Signal,
+    message: Bytes,
+    limits: &RequestLimits,
+) -> Result<(Taken, Decoded), Unreadable> {
+    let kind = Kind { signal, format: Format::Protobuf, encoding: Encoding::Plain };
+    let received_ns = now_ns();
+    let fingerprint = fingerprint(signal, &message);
+    let request = Taken { kind, received_ns, body: message.clone(), fingerprint };
+    let rows = read::rows((signal, kind.format), message, limits, received_ns)?;
+    Ok((request, rows))
 }
 
 fn refused(unreadable: Unreadable) -> Status {
     match unreadable {
         Unreadable::TooMany(too_many) => Status::resource_exhausted(too_many.to_string()),
-        corrupt @ Unreadable::Corrupt(..) => {
-            Status::invalid_argument(format!("the message is {corrupt}"))
-        }
+        corrupt => Status::invalid_argument(format!("the message is {corrupt}")),
     }
 }
 
 /// UNAVAILABLE, with the time after which to try again.
-fn come_again(reason: NotTaken) -> Status {
+fn come_again(reason: &NotTaken) -> Status {
     let wait = Duration::from_secs(RETRY_AFTER_SECONDS);
     let details = ErrorDetails::with_retry_info(Some(wait));
     Status::with_error_details(Code::Unavailable, reason.to_string(), details)

@@ -15,12 +15,15 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::Code;
 
-use super::body::{BodyError, decompress};
+use super::body::{self, BodyError};
 use super::read::{self, Unreadable};
 use super::size::TooMany;
-use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, Signal};
+use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, RequestLimits};
+use crate::batch::NotTaken;
+use crate::clock::now_ns;
+use crate::decode::Decoded;
 use crate::metrics::Transport;
-use crate::store::NotTaken;
+use crate::request::{Encoding, Format, Kind, Request as Taken, Signal, fingerprint};
 
 /// How long a body may take to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -46,27 +49,19 @@ pub(crate) fn routes(receiver: Receiver) -> Router {
         .with_state(receiver)
 }
 
-/// The two encodings of OTLP over HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Protobuf,
-    Json,
-}
-
-impl Format {
-    fn media_type(self) -> &'static str {
-        match self {
-            Self::Protobuf => "application/x-protobuf",
-            Self::Json => "application/json",
-        }
+/// What a format is called in `Content-Type`.
+fn media_type(format: Format) -> &'static str {
+    match format {
+        Format::Protobuf => "application/x-protobuf",
+        Format::Json => "application/json",
     }
 }
 
-/// The request's encoding, if it is one of ours.
+/// The request's format, if it is one of ours.
 fn format_of(headers: &HeaderMap) -> Option<Format> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let media_type = value.split(';').next().unwrap_or_default().trim();
-    let is = |format: Format| media_type.eq_ignore_ascii_case(format.media_type());
+    let named = value.split(';').next().unwrap_or_default().trim();
+    let is = |format: Format| named.eq_ignore_ascii_case(media_type(format));
     [Format::Protobuf, Format::Json].into_iter().find(|format| is(*format))
 }
 
@@ -106,25 +101,29 @@ async fn answer(
         return Ok(receiver.not_kept(signal));
     }
     let encoding = parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
-    let encoding = String::from_utf8_lossy(encoding.unwrap_or_default()).into_owned();
+    let encoding = body::encoding(&String::from_utf8_lossy(encoding.unwrap_or_default()))?;
     let limits = Arc::clone(&receiver.limits);
-    let inline = encoding.is_empty() && body.len() <= INLINE_BYTES_MAX;
-    let work = move || {
-        let body = if encoding.is_empty() {
-            body
-        } else {
-            decompress(&body, &encoding, bytes_max).map(Bytes::from)?
-        };
-        let bytes = body.len();
-        let rows = match format {
-            Format::Protobuf => read::protobuf(signal, body, &limits)?,
-            Format::Json => read::json(signal, &body, &limits)?,
-        };
-        Ok((rows, bytes))
-    };
-    let (rows, bytes) = receiver.work(inline, work).await.unwrap_or(Err(Refused::Failed))?;
+    let inline = encoding == Encoding::Plain && body.len() <= INLINE_BYTES_MAX;
+    let kind = Kind { signal, format, encoding };
+    let work = move || taken(kind, body, &limits);
+    let read = receiver.work(inline, work).await.unwrap_or(Err(Refused::Failed));
+    let (request, rows, bytes) = read?;
     room.resize(bytes.min(bytes_max))?;
-    Ok(receiver.answer(rows, room, Transport::Http, signal).await?)
+    Ok(receiver.answer(request, rows, room, Transport::Http).await?)
+}
+
+/// A body as the log keeps it, its rows, and how many bytes it is once decompressed.
+fn taken(
+    kind: Kind,
+    body: Bytes,
+    limits: &RequestLimits,
+) -> Result<(Taken, Decoded, usize), Refused> {
+    let received_ns = now_ns();
+    let plain = body::decompress(&body, kind.encoding, limits.http_bytes_max)?;
+    let bytes = plain.len();
+    let fingerprint = fingerprint(kind.signal, &plain);
+    let rows = read::rows((kind.signal, kind.format), plain, limits, received_ns)?;
+    Ok((Taken { kind, received_ns, body, fingerprint }, rows, bytes))
 }
 
 /// Why a request is not taken.
@@ -148,7 +147,8 @@ impl From<Unreadable> for Refused {
     fn from(unreadable: Unreadable) -> Self {
         match unreadable {
             Unreadable::TooMany(too_many) => Self::TooMany(too_many),
-            corrupt @ Unreadable::Corrupt(..) => Self::Corrupt(corrupt),
+            Unreadable::Body(error) => Self::Body(error),
+            corrupt => Self::Corrupt(corrupt),
         }
     }
 }
@@ -202,7 +202,7 @@ fn success(format: Format, response: &ExportTraceServiceResponse) -> Response {
         Format::Protobuf => response.encode_to_vec(),
         Format::Json => json_response(response).to_string().into_bytes(),
     };
-    ([(CONTENT_TYPE, format.media_type())], body).into_response()
+    ([(CONTENT_TYPE, media_type(format))], body).into_response()
 }
 
 fn json_response(response: &ExportTraceServiceResponse) -> serde_json::Value {
@@ -231,5 +231,5 @@ fn refusal(format: Option<Format>, status: StatusCode, code: Code, message: &str
             serde_json::json!({"code": code, "message": message}).to_string().into_bytes()
         }
     };
-    (status, [(CONTENT_TYPE, format.media_type())], body).into_response()
+    (status, [(CONTENT_TYPE, media_type(format))], body).into_response()
 }

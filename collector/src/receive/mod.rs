@@ -1,6 +1,7 @@
 //! Takes OTLP requests, over gRPC and over HTTP.
 //!
-//! A request is acknowledged once its rows are in ClickHouse, and never before.
+//! A request is read, then written to the log, and acknowledged once it is on disk there. What is
+//! not acknowledged is not kept.
 
 mod body;
 mod grpc;
@@ -16,12 +17,14 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use tokio::sync::Semaphore;
 
+use crate::batch::{Intake, NotTaken, Room};
 use crate::decode::{Decoded, Limits};
 use crate::metrics::{Metrics, Transport};
-use crate::store::{Intake, NotTaken, Room};
+use crate::request::{Request, Signal};
 
 pub(crate) use grpc::routes as grpc_routes;
 pub(crate) use http::routes as http_routes;
+pub(crate) use read::rows_again;
 
 /// Bounds on requests.
 #[derive(Clone, Debug)]
@@ -65,24 +68,6 @@ pub(crate) struct Receiver {
     reading: Arc<Semaphore>,
 }
 
-/// The signals of OTLP, of which the last makes no rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signal {
-    Traces,
-    Metrics,
-    Logs,
-}
-
-impl Signal {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Traces => "traces",
-            Self::Metrics => "metrics",
-            Self::Logs => "logs",
-        }
-    }
-}
-
 impl Receiver {
     /// A receiver that hands over to `intake`.
     pub(crate) fn new(intake: Intake, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
@@ -108,9 +93,10 @@ impl Receiver {
         tokio::task::spawn_blocking(work).await.ok()
     }
 
-    /// Stores rows and tells what is owed to their sender.
+    /// Takes a request over and tells what is owed to its sender.
     async fn traces(
         &self,
+        request: Request,
         rows: Decoded,
         room: Room,
         transport: Transport,
@@ -118,7 +104,7 @@ impl Receiver {
         let counts = rows.counts.clone();
         let (polls, suspects) = (rows.polls.len(), rows.suspects.len());
         if rows.rows() > 0 {
-            self.intake.store(rows, room).await?;
+            self.intake.take(request, rows, room).await?;
         }
         self.metrics.received(transport, &counts, polls, suspects);
         let refused = counts.first_rejection;
@@ -127,21 +113,22 @@ impl Receiver {
         }))
     }
 
-    /// Stores rows, whatever they came from, and tells what is owed to their sender.
+    /// Takes a request over, whatever it carries, and tells what is owed to its sender.
     async fn answer(
         &self,
+        request: Request,
         rows: Decoded,
         room: Room,
         transport: Transport,
-        signal: Signal,
     ) -> Result<ExportTraceServiceResponse, NotTaken> {
+        let signal = request.kind.signal;
         if signal == Signal::Traces {
-            return self.traces(rows, room, transport).await;
+            return self.traces(request, rows, room, transport).await;
         }
         let counts = rows.counts.clone();
         let points = rows.measured.histograms.len() + rows.measured.gauges.len();
         if rows.rows() > 0 {
-            self.intake.store(rows, room).await?;
+            self.intake.take(request, rows, room).await?;
         }
         self.metrics.measured(points, &counts);
         Ok(match counts.first_rejection {

@@ -1,56 +1,82 @@
-//! Makes rows of a request's bytes, the same for both transports.
+//! Makes rows of a request's bytes, the same for both transports, and the same after a restart.
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
+use super::body::{BodyError, decompress};
 use super::size::{self, TooMany};
-use super::{RequestLimits, Signal, json};
-use crate::clock::now_ns;
-use crate::decode::{self, Decoded};
+use super::{RequestLimits, json};
+use crate::decode::{self, Decoded, Limits};
+use crate::log::Entry;
+use crate::request::{Format, Kind, Signal};
+
+/// A body that was taken is not larger than this once decompressed, whatever the limit is set to at
+/// the next start, bytes.
+const TAKEN_BYTES_MAX: usize = 1 << 30;
 
 /// Why no rows can be made of a request.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
+pub(crate) enum Unreadable {
+    /// More than the limits allow.
     #[error(transparent)]
     TooMany(#[from] TooMany),
+    /// Does not decompress.
+    #[error(transparent)]
+    Body(#[from] BodyError),
     /// What it should be, and what is wrong with it.
     #[error("no {0} request: {1}")]
     Corrupt(&'static str, String),
+    /// The log says of it what this version does not know.
+    #[error("no request that this version knows")]
+    Kind,
 }
 
-/// Rows of a protobuf message. The signals that are kept are traces and metrics.
-pub(super) fn protobuf(
-    signal: Signal,
-    message: Bytes,
+/// Rows of a decompressed request that arrives at `received_ns`, within the limits.
+pub(super) fn rows(
+    (signal, format): (Signal, Format),
+    body: Bytes,
     limits: &RequestLimits,
+    received_ns: u64,
 ) -> Result<Decoded, Unreadable> {
-    if signal == Signal::Metrics {
-        size::check_metrics(&message, limits.elements_max)?;
-        let request = ExportMetricsServiceRequest::decode(message)
-            .map_err(|error| Unreadable::Corrupt("metrics", error.to_string()))?;
-        return Ok(decode::decode_metrics(request, &limits.span, now_ns()));
+    match (signal, format) {
+        (Signal::Metrics, Format::Protobuf) => size::check_metrics(&body, limits.elements_max)?,
+        (_, Format::Protobuf) => size::check_protobuf(&body, limits.elements_max)?,
+        (_, Format::Json) => size::check_json(&body, limits.elements_max)?,
     }
-    size::check_protobuf(&message, limits.elements_max)?;
-    let request = ExportTraceServiceRequest::decode(message)
-        .map_err(|error| Unreadable::Corrupt("trace", error.to_string()))?;
-    Ok(decode::decode(request, &limits.span, now_ns()))
+    parse((signal, format), body, &limits.span, received_ns)
 }
 
-/// Rows of a request in OTLP's JSON.
-pub(super) fn json(
-    signal: Signal,
-    body: &[u8],
-    limits: &RequestLimits,
+/// The same rows again, of a request that was taken before and comes from the log.
+pub(crate) fn rows_again(entry: &Entry, limits: &Limits) -> Result<Decoded, Unreadable> {
+    let kind = Kind::of_label(entry.label).ok_or(Unreadable::Kind)?;
+    let body = decompress(&entry.bytes, kind.encoding, TAKEN_BYTES_MAX)?;
+    parse((kind.signal, kind.format), body, limits, entry.time_ns)
+}
+
+fn parse(
+    of: (Signal, Format),
+    body: Bytes,
+    limits: &Limits,
+    received_ns: u64,
 ) -> Result<Decoded, Unreadable> {
-    size::check_json(body, limits.elements_max)?;
-    if signal == Signal::Metrics {
-        let request = json::metrics_request(body)
-            .map_err(|error| Unreadable::Corrupt("metrics", error.to_string()))?;
-        return Ok(decode::decode_metrics(request, &limits.span, now_ns()));
+    let what = if of.0 == Signal::Metrics { "metrics" } else { "trace" };
+    let corrupt = |error: String| Unreadable::Corrupt(what, error);
+    if of.0 == Signal::Metrics {
+        let request = match of.1 {
+            Format::Json => json::metrics_request(&body).map_err(|error| error.to_string()),
+            Format::Protobuf => {
+                ExportMetricsServiceRequest::decode(body).map_err(|error| error.to_string())
+            }
+        };
+        return Ok(decode::decode_metrics(request.map_err(corrupt)?, limits, received_ns));
     }
-    let request = json::trace_request(body)
-        .map_err(|error| Unreadable::Corrupt("trace", error.to_string()))?;
-    Ok(decode::decode(request, &limits.span, now_ns()))
+    let request = match of.1 {
+        Format::Json => json::trace_request(&body).map_err(|error| error.to_string()),
+        Format::Protobuf => {
+            ExportTraceServiceRequest::decode(body).map_err(|error| error.to_string())
+        }
+    };
+    Ok(decode::decode(request.map_err(corrupt)?, limits, received_ns))
 }

@@ -9,7 +9,7 @@ use prost::encoding::{WireType, decode_key, decode_varint};
     "more than {0} spans, attributes and events in one request: send smaller batches, or raise \
      --elements-max"
 )]
-pub(super) struct TooMany(pub(super) usize);
+pub(crate) struct TooMany(pub(super) usize);
 
 /// Which fields of a message are messages that count, each with its own table.
 struct Shape(&'static [(u32, &'static Shape)]);

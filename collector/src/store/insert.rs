@@ -4,49 +4,115 @@ use std::time::Duration;
 
 use clickhouse::RowWrite;
 
+use super::insert_measured::{GaugeRow, HeartbeatRow, HistogramRow};
 use super::rows::{EpisodeRow, PollSpanRow, RecentEpisode, StackRow, SuspectRow};
 use super::{Store, StoreError};
+use crate::decode::Decoded;
 use crate::fold::Outline;
-use crate::span::{PollSpan, Stack, Suspect};
 
 /// How long ClickHouse may take for one part of a request, and for its answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-impl Store {
-    /// Inserts poll spans. A batch sent again under the same token within the table's window adds
-    /// nothing, in the table and in its views.
-    pub(super) async fn insert_polls(
-        &self,
-        spans: &[PollSpan],
-        token: &str,
-    ) -> Result<(), StoreError> {
-        let rows = spans.iter().map(PollSpanRow::from).collect();
-        self.insert::<PollSpanRow<'_>>("poll_spans", token, rows).await
+/// The tables that the rows of requests go into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    /// `stacks`
+    Stacks,
+    /// `suspects`
+    Suspects,
+    /// `poll_histograms`
+    Histograms,
+    /// `runtime_gauges`
+    Gauges,
+    /// `heartbeats`
+    Heartbeats,
+    /// `poll_spans`, and all that views make of it.
+    Polls,
+}
+
+impl Table {
+    /// All, in the order in which a batch is sent.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Stacks,
+        Self::Suspects,
+        Self::Histograms,
+        Self::Gauges,
+        Self::Heartbeats,
+        Self::Polls,
+    ];
+
+    /// Its name in ClickHouse.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Stacks => "stacks",
+            Self::Suspects => "suspects",
+            Self::Histograms => "poll_histograms",
+            Self::Gauges => "runtime_gauges",
+            Self::Heartbeats => "heartbeats",
+            Self::Polls => "poll_spans",
+        }
     }
 
-    /// Inserts stacks, as seen at a unix time in seconds.
-    pub(super) async fn insert_stacks(
+    /// How many rows of a request go into it.
+    pub(crate) fn rows(self, of: &Decoded) -> usize {
+        match self {
+            Self::Stacks => of.stacks.len(),
+            Self::Suspects => of.suspects.len(),
+            Self::Histograms => of.measured.histograms.len(),
+            Self::Gauges => of.measured.gauges.len(),
+            Self::Heartbeats => of.measured.heartbeats.len(),
+            Self::Polls => of.polls.len(),
+        }
+    }
+}
+
+impl Store {
+    /// Inserts those rows of requests that go into one table, stacks as seen at a unix time in
+    /// seconds. The same rows sent again under the same token within the table's window add
+    /// nothing, in the table and in its views; a token hides other rows sent under it.
+    pub(crate) async fn insert_rows(
         &self,
-        stacks: &[Stack],
+        table: Table,
+        of: &[&Decoded],
         seen: u32,
         token: &str,
     ) -> Result<(), StoreError> {
-        let rows = stacks.iter().map(|stack| StackRow::new(stack, seen)).collect();
-        self.insert::<StackRow<'_>>("stacks", token, rows).await
-    }
-
-    /// Inserts suspects.
-    pub(super) async fn insert_suspects(
-        &self,
-        suspects: &[Suspect],
-        token: &str,
-    ) -> Result<(), StoreError> {
-        let rows = suspects.iter().map(SuspectRow::from).collect();
-        self.insert::<SuspectRow<'_>>("suspects", token, rows).await
+        let name = table.name();
+        let of = of.iter();
+        match table {
+            Table::Stacks => {
+                let stacks = of.flat_map(|of| &of.stacks);
+                let rows = stacks.map(|stack| StackRow::new(stack, seen)).collect();
+                // A stack that is there twice is one: what counts is when it was seen.
+                self.insert::<StackRow<'_>>(name, "", rows).await
+            }
+            Table::Suspects => {
+                let rows = of.flat_map(|of| &of.suspects).map(SuspectRow::from).collect();
+                self.insert::<SuspectRow<'_>>(name, token, rows).await
+            }
+            Table::Histograms => {
+                let rows = of.flat_map(|of| &of.measured.histograms);
+                let rows = rows.map(HistogramRow::from).collect();
+                self.insert::<HistogramRow<'_>>(name, token, rows).await
+            }
+            Table::Gauges => {
+                let rows = of.flat_map(|of| &of.measured.gauges).map(GaugeRow::from).collect();
+                self.insert::<GaugeRow<'_>>(name, token, rows).await
+            }
+            Table::Heartbeats => {
+                let rows = of.flat_map(|of| &of.measured.heartbeats);
+                let rows = rows.map(HeartbeatRow::from).collect();
+                self.insert::<HeartbeatRow<'_>>(name, token, rows).await
+            }
+            Table::Polls => {
+                let rows = of.flat_map(|of| &of.polls).map(PollSpanRow::from).collect();
+                self.insert::<PollSpanRow<'_>>(name, token, rows).await
+            }
+        }
     }
 
     /// Writes episodes over what was there under their ids.
-    pub(super) async fn upsert_episodes<'a>(
+    pub(crate) async fn upsert_episodes<'a>(
         &self,
         episodes: impl Iterator<Item = &'a (Outline, bool)>,
         revision: u64,
@@ -57,7 +123,7 @@ impl Store {
     }
 
     /// Takes episodes away that an earlier run wrote.
-    pub(super) async fn remove_episodes(
+    pub(crate) async fn remove_episodes(
         &self,
         episodes: &[RecentEpisode],
         revision: u64,
@@ -67,7 +133,7 @@ impl Store {
     }
 
     /// One insert. It succeeds when the table and all its views have the rows.
-    pub(super) async fn insert<'r, T>(
+    async fn insert<'r, T>(
         &self,
         table: &str,
         token: &str,

@@ -3,24 +3,7 @@
 use clickhouse::Row;
 use serde::Serialize;
 
-use super::{Store, StoreError};
-use crate::measured::{Heartbeat, Measured, PollHistogram, RuntimeGauge};
-
-impl Store {
-    /// Inserts what came as metrics. A batch sent again under the same token adds nothing.
-    pub(super) async fn insert_measured(
-        &self,
-        measured: &Measured,
-        token: &str,
-    ) -> Result<(), StoreError> {
-        let rows = measured.histograms.iter().map(HistogramRow::from).collect();
-        self.insert::<HistogramRow<'_>>("poll_histograms", token, rows).await?;
-        let rows = measured.gauges.iter().map(GaugeRow::from).collect();
-        self.insert::<GaugeRow<'_>>("runtime_gauges", token, rows).await?;
-        let rows = measured.heartbeats.iter().map(HeartbeatRow::from).collect();
-        self.insert::<HeartbeatRow<'_>>("heartbeats", token, rows).await
-    }
-}
+use crate::measured::{Heartbeat, PollHistogram, RuntimeGauge};
 
 /// A unix time in ms as `DateTime64(3)` holds it.
 fn time(ms: u64) -> i64 {
@@ -29,7 +12,7 @@ fn time(ms: u64) -> i64 {
 
 /// A row of `poll_histograms`.
 #[derive(Row, Serialize)]
-struct HistogramRow<'a> {
+pub(super) struct HistogramRow<'a> {
     minute: u32,
     service: &'a str,
     function: &'a str,
@@ -55,7 +38,7 @@ impl<'a> From<&'a PollHistogram> for HistogramRow<'a> {
 
 /// A row of `runtime_gauges`.
 #[derive(Row, Serialize)]
-struct GaugeRow<'a> {
+pub(super) struct GaugeRow<'a> {
     time: i64,
     service: &'a str,
     instance: &'a str,
@@ -79,7 +62,7 @@ impl<'a> From<&'a RuntimeGauge> for GaugeRow<'a> {
 
 /// A row of `heartbeats`.
 #[derive(Row, Serialize)]
-struct HeartbeatRow<'a> {
+pub(super) struct HeartbeatRow<'a> {
     service: &'a str,
     environment: &'a str,
     service_version: &'a str,

@@ -3,21 +3,17 @@
 pub(crate) mod catalog;
 mod insert;
 mod insert_measured;
-mod intake;
 mod migrate;
 mod read;
-mod repeats;
 mod rows;
-mod writer;
 
 use std::time::Duration;
 
 use clickhouse::Client;
 
-pub(crate) use intake::{Intake, NotTaken, Room};
+pub(crate) use insert::Table;
 pub(crate) use migrate::MigrateError;
 pub(crate) use read::PanelQuery;
-pub(crate) use writer::{Writer, WriterSettings};
 
 /// How to reach ClickHouse.
 #[derive(Clone, Debug)]
@@ -84,6 +80,20 @@ pub(crate) enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether it is the rows that ClickHouse does not take: sent again, they fail again. All else
+    /// passes: a server that is away, full, out of memory or overrun with parts.
+    pub(crate) fn is_of_rows(&self) -> bool {
+        matches!(self, Self::Exception { code, .. } if ROW_CODES.contains(code))
+    }
+}
+
+/// ClickHouse's codes for rows that can't be read or are not allowed: unparsable texts, numbers,
+/// dates and types, data cut off or incorrect, values out of range, strings and arrays too large, a
+/// constraint that is violated, `throwIf` in a view.
+const ROW_CODES: [u32; 22] = [
+    6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 128, 131, 321, 349, 395, 407, 441, 469, 621,
+];
 /// How long a question that takes no work may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 /// ClickHouse's codes for users that it does not let in: UNKNOWN_USER, WRONG_PASSWORD,
@@ -114,7 +124,7 @@ impl Store {
     }
 
     /// What it is that no answer came in this time.
-    fn late(&self, waited: Duration) -> StoreError {
+    pub(crate) fn late(&self, waited: Duration) -> StoreError {
         let reason = format!("no answer within {} s", waited.as_secs());
         StoreError::Unreachable { url: self.address.url.clone(), reason }
     }
@@ -154,7 +164,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 /// One line, of a length that a terminal takes.
 fn one_line(text: &str) -> String {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().take(600).collect()
+    line.chars().filter(|c| !c.is_control()).take(600).collect()
 }
 
 /// The number in `Code: 60. DB::Exception: …`.

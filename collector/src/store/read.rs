@@ -71,7 +71,7 @@ impl Store {
 
     /// The polls from which the fold starts, not before `horizon_ns` except for an episode that was
     /// under way then.
-    pub(super) async fn recent_polls(
+    pub(crate) async fn recent_polls(
         &self,
         horizon_ns: i64,
         limit: usize,
@@ -88,7 +88,7 @@ impl Store {
     }
 
     /// The episodes that ended after `horizon_ns`, as far as the store knows.
-    pub(super) async fn recent_episodes(
+    pub(crate) async fn recent_episodes(
         &self,
         horizon_ns: i64,
     ) -> Result<Vec<RecentEpisode>, StoreError> {

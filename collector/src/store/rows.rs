@@ -235,7 +235,7 @@ impl From<RecentPoll> for PollSpan {
 
 /// What names an episode that is in the store already.
 #[derive(Row, Deserialize)]
-pub(super) struct RecentEpisode {
+pub(crate) struct RecentEpisode {
     episode_id: u64,
     service: String,
     environment: String,
@@ -247,7 +247,7 @@ pub(super) struct RecentEpisode {
 
 impl RecentEpisode {
     /// Its id.
-    pub(super) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.episode_id
     }
 

@@ -26,25 +26,28 @@ impl Repeats {
         Self { young: HashMap::new(), old: HashMap::new(), spans_max }
     }
 
-    /// Takes out what was stored already in this form or one that says more, and what stands twice
-    /// in the batch. Returns how many those were.
-    pub(super) fn take_out(&self, polls: &mut Vec<PollSpan>) -> usize {
-        let before = polls.len();
+    /// Finds what was stored already in this form or one that says more, and what stands twice
+    /// among these.
+    pub(super) fn find<'a, P: Copy>(
+        &self,
+        polls: impl Iterator<Item = (P, &'a PollSpan)>,
+    ) -> Vec<P> {
         let mut in_batch: HashMap<SpanKey, Form> = HashMap::new();
-        polls.retain(|poll| {
+        let mut repeats = Vec::new();
+        for (place, poll) in polls {
             let (key, form) = of(poll);
             let known = [in_batch.get(&key), self.young.get(&key), self.old.get(&key)];
             if known.into_iter().flatten().any(|known| *known >= form) {
-                return false;
+                repeats.push(place);
+            } else {
+                in_batch.insert(key, form);
             }
-            in_batch.insert(key, form);
-            true
-        });
-        before - polls.len()
+        }
+        repeats
     }
 
     /// Notes what is stored.
-    pub(super) fn remember(&mut self, polls: &[PollSpan]) {
+    pub(super) fn remember<'a>(&mut self, polls: impl IntoIterator<Item = &'a PollSpan>) {
         for poll in polls {
             if self.young.len() >= self.spans_max {
                 self.old = std::mem::take(&mut self.young);
@@ -69,25 +72,29 @@ mod tests {
         PollSpan { trace_id: [id; 16], span_id: [id; 8], duration_ns, stall, ..PollSpan::default() }
     }
 
+    fn find(repeats: &Repeats, polls: &[PollSpan]) -> Vec<usize> {
+        repeats.find(polls.iter().enumerate())
+    }
+
     #[test]
-    fn a_repeat_is_taken_out_and_a_longer_form_is_not() {
+    fn a_repeat_is_found_and_a_longer_form_is_none() {
         let mut repeats = Repeats::new(10);
-        let mut first = vec![poll(1, 10, true), poll(1, 10, true), poll(2, 10, false)];
-        assert_eq!(repeats.take_out(&mut first), 1, "twice in one batch");
+        let first = [poll(1, 10, true), poll(1, 10, true), poll(2, 10, false)];
+        assert_eq!(find(&repeats, &first), [1], "twice in one batch");
         repeats.remember(&first);
-        let mut second = vec![poll(1, 10, true), poll(1, 20, true), poll(1, 20, false)];
-        assert_eq!(repeats.take_out(&mut second), 1);
+        let second = [poll(1, 10, true), poll(1, 20, true), poll(1, 20, false)];
+        assert_eq!(find(&repeats, &second), [0]);
         repeats.remember(&second);
-        let mut third = vec![poll(1, 40, true), poll(2, 10, false), poll(3, 1, false)];
-        assert_eq!(repeats.take_out(&mut third), 2, "a stall after its end says nothing");
-        assert_eq!(third, [poll(3, 1, false)]);
+        let third = [poll(1, 40, true), poll(2, 10, false), poll(3, 1, false)];
+        assert_eq!(find(&repeats, &third), [0, 1], "a stall after its end says nothing");
     }
 
     #[test]
     fn what_was_not_stored_is_not_remembered() {
         let repeats = Repeats::new(10);
-        assert_eq!(repeats.take_out(&mut vec![poll(1, 1, false)]), 0);
-        assert_eq!(repeats.take_out(&mut vec![poll(1, 1, false)]), 0);
+        for _ in 0..2 {
+            assert_eq!(find(&repeats, &[poll(1, 1, false)]), [0; 0]);
+        }
     }
 
     #[test]
@@ -97,6 +104,6 @@ mod tests {
             repeats.remember(&[poll(id, 1, false)]);
             assert!(repeats.young.len() + repeats.old.len() <= 20);
         }
-        assert_eq!(repeats.take_out(&mut vec![poll(246, 1, false)]), 1, "the last ten are known");
+        assert_eq!(find(&repeats, &[poll(246, 1, false)]), [0], "the last ten are known");
     }
 }

@@ -1,0 +1,461 @@
+//! Takes entries out of the log, sends them in batches, and folds what is stored into episodes.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::block_in_place;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::aside::Aside;
+use super::intake::Intake;
+use super::mark::{BatchMark, Mark, Resume};
+use super::progress::Progress;
+use super::repeats::Repeats;
+use super::send::{Batch, Sender, Stopped, told, wait};
+use super::source::{Next, Reread, Source, Taken};
+use super::tail::Tail;
+use crate::clock::now_ns;
+use crate::fold::{Change, Fold, Outline, Settings as FoldSettings};
+use crate::log::{Log, Recovered};
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreError};
+
+/// Bounds of batches, and of what waits in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// A batch is sent when it has so many rows,
+    pub(crate) rows_max: usize,
+    /// or so many bytes,
+    pub(crate) bytes_max: usize,
+    /// or its first entry waits for so long and the last batch was sent so long ago.
+    pub(crate) interval: Duration,
+    /// Bytes of requests under way, and about as many of rows that wait.
+    pub(crate) waiting_bytes_max: usize,
+    /// Poll spans that are remembered to recognise repeats.
+    pub(crate) repeats_max: usize,
+    /// How polls become episodes.
+    pub(crate) fold: FoldSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            rows_max: 50_000,
+            bytes_max: 64 << 20,
+            interval: Duration::from_secs(2),
+            waiting_bytes_max: 256 << 20,
+            repeats_max: 250_000,
+            fold: FoldSettings::default(),
+        }
+    }
+}
+
+/// How long the first entry of a batch waits for others, at most.
+const GATHER: Duration = Duration::from_millis(100);
+/// How often episodes are closed when nothing comes in.
+const FOLD_TICK: Duration = Duration::from_secs(1);
+/// Stacks whose row need not be sent again,
+const KNOWN_STACKS_MAX: usize = 100_000;
+/// within a day: then it is, so that its time of being seen moves on.
+const KNOWN_STACKS_AGE_MAX: Duration = Duration::from_secs(86_400);
+/// How long reading back may take at the start.
+const RECOVER_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long writing episodes may take.
+const EPISODES_TIME_MAX: Duration = Duration::from_secs(10);
+/// A batch that was first sent longer ago may have left the tables' window of tokens.
+const SENT_AGE_MAX: Duration = Duration::from_secs(900);
+/// Between two tries of what keeps all else waiting.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Sends batches, folds them into episodes, and writes those.
+pub(crate) struct Batcher {
+    pub(super) sender: Sender,
+    pub(super) source: Source,
+    store: Store,
+    log: Log,
+    settings: Settings,
+    pub(super) metrics: Arc<Metrics>,
+    progress: Arc<Progress>,
+    resume: Resume,
+    repeats: Repeats,
+    fold: Fold,
+    /// When the entry came that was folded last, ns since 1970.
+    folded_ns: u64,
+    /// Episodes that ClickHouse has not taken yet, by id, and whether they are to be taken away.
+    episodes_due: HashMap<u64, (Outline, bool)>,
+    known_stacks: HashSet<u64>,
+    known_stacks_since: Instant,
+    /// Begins the names of this run's batches.
+    run: u64,
+    /// The sequence number after the last entry that was taken out.
+    next: u64,
+    sent: Instant,
+    revision: u64,
+}
+
+impl Batcher {
+    /// A batcher that goes on where an earlier run was, and the intake that feeds it.
+    pub(crate) fn new(
+        store: Store,
+        (log, recovered): (Log, &Recovered),
+        reread: Reread,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> (Intake, Self) {
+        let marks = recovered.marks.iter().map(|mark| mark.bytes.as_slice());
+        let resume = Resume::of(recovered.first, marks);
+        let tail = Arc::new(Tail::new(settings.waiting_bytes_max));
+        let progress = Arc::new(Progress::default());
+        if recovered.last_entry >= resume.stored {
+            progress.acknowledged(recovered.last_entry);
+        }
+        let intake = Intake::new(
+            log.clone(),
+            Arc::clone(&tail),
+            Arc::clone(&progress),
+            settings.waiting_bytes_max,
+        );
+        let sender = Sender {
+            store: store.clone(),
+            metrics: Arc::clone(&metrics),
+            log: log.clone(),
+            aside: Aside::of(log.folder()),
+        };
+        let batcher = Self {
+            sender,
+            source: Source::new(log.reader(resume.stored), tail, reread),
+            repeats: Repeats::new(settings.repeats_max),
+            fold: Fold::new(settings.fold.clone()),
+            next: resume.stored,
+            store,
+            log,
+            settings,
+            metrics,
+            progress,
+            resume,
+            folded_ns: 0,
+            episodes_due: HashMap::new(),
+            known_stacks: HashSet::new(),
+            known_stacks_since: Instant::now(),
+            run: RandomState::new().hash_one(now_ns()),
+            sent: Instant::now(),
+            revision: 0,
+        };
+        batcher.progress.stored(batcher.next);
+        (intake, batcher)
+    }
+
+    /// Runs until it is told to stop and all that was taken is stored, or can't be.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        if self.run_until_stopped(&mut stop).await == Err(Stopped) {
+            tracing::warn!("what ClickHouse has not taken is in the log for the next start");
+        }
+        if !self.episodes_due.is_empty() {
+            let count = self.episodes_due.len();
+            tracing::warn!("{count} episodes were not written; the next start makes them again");
+        }
+    }
+
+    async fn run_until_stopped(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+        self.prepare(stop).await?;
+        for mark in std::mem::take(&mut self.resume.in_flight) {
+            self.send_again(mark, stop).await?;
+        }
+        loop {
+            let stopping = *stop.borrow();
+            let entries = self.gather(stop).await?;
+            let is_empty = entries.is_empty();
+            if !is_empty {
+                self.write(entries, stop).await?;
+            }
+            self.replay(stop).await?;
+            self.collect_changes();
+            self.write_episodes().await;
+            self.metrics.fold(self.fold.remembered(), self.fold.counts());
+            if stopping && is_empty {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Brings the schema up to date and folds again what an earlier run stored, as soon as
+    /// ClickHouse can be asked.
+    async fn prepare(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+        loop {
+            let prepared = match self.store.migrate().await {
+                Ok(_steps) => self.recover().await.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            let Err(error) = prepared else { return Ok(()) };
+            tracing::warn!("{error}; the log takes requests meanwhile");
+            self.metrics.clickhouse(false);
+            wait(PAUSE, stop).await?;
+        }
+    }
+
+    /// Folds again what an earlier run stored, so that episodes go on where they were, and what
+    /// that run had no time to write is written.
+    async fn recover(&mut self) -> Result<(), StoreError> {
+        match timeout(RECOVER_TIME_MAX, self.read_back()).await {
+            Ok(done) => done,
+            Err(_late) => Err(self.store.late(RECOVER_TIME_MAX)),
+        }
+    }
+
+    async fn read_back(&mut self) -> Result<(), StoreError> {
+        // The fold is to be as it was when the first entry came that is left in the log.
+        let since = block_in_place(|| self.log.time_after(self.next)).unwrap_or_else(now_ns);
+        let memory = u64::try_from(self.settings.fold.memory.as_nanos()).unwrap_or(u64::MAX);
+        let horizon = since.min(now_ns()).saturating_sub(memory);
+        let horizon = i64::try_from(horizon).unwrap_or(i64::MAX);
+        let limit = self.settings.fold.polls_max;
+        // Episodes first: one that another collector writes meanwhile must not look stale.
+        let mut stale = self.store.recent_episodes(horizon).await?;
+        let polls = self.store.recent_polls(horizon, limit).await?;
+        self.folded_ns = since;
+        block_in_place(|| {
+            for poll in &polls {
+                self.fold.push(poll);
+            }
+            self.repeats.remember(&polls);
+        });
+        self.collect_changes();
+        if polls.len() >= limit {
+            tracing::warn!(
+                "more than {limit} polls are under way in episodes: those that began before them \
+                 are left as they were written"
+            );
+            return Ok(());
+        }
+        stale.retain(|episode| !self.episodes_due.contains_key(&episode.id()));
+        let revision = self.next_revision();
+        self.store.remove_episodes(&stale, revision).await?;
+        self.write_episodes().await;
+        Ok(())
+    }
+
+    /// Sends a batch that an earlier run may have sent: the same entries less the same repeats,
+    /// under the same token.
+    async fn send_again(
+        &mut self,
+        mark: BatchMark,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Stopped> {
+        let mut entries = Vec::new();
+        while self.next < mark.to
+            && let Some(next) = self.next_entry(stop).await?
+        {
+            entries.extend(next);
+        }
+        let age = Duration::from_nanos(now_ns().saturating_sub(mark.formed_ns));
+        if age > SENT_AGE_MAX {
+            tracing::warn!(
+                "batch {} was first sent {} s ago: where other collectors have inserted more than \
+                 the tables' window of tokens since, its rows count twice",
+                mark.id,
+                age.as_secs()
+            );
+            self.metrics.sent_late();
+        }
+        self.metrics.sent_again();
+        for (sequence, index) in mark.repeats.iter().rev() {
+            let of = entries.iter_mut().find(|entry| entry.sequence == *sequence);
+            let index = usize::try_from(*index).unwrap_or(usize::MAX);
+            if let Some(of) = of.filter(|of| index < of.rows.polls.len()) {
+                of.rows.polls.remove(index);
+            }
+        }
+        self.finish(Batch { mark, entries }, stop).await
+    }
+
+    /// The next entry; `Some(None)` for one of which no rows can be made.
+    async fn next_entry(
+        &mut self,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Option<Option<Taken>>, Stopped> {
+        loop {
+            match block_in_place(|| self.source.next()) {
+                Ok(None) => return Ok(None),
+                Ok(Some((Next::Rows(taken), from_disk))) => {
+                    self.next = taken.sequence + 1;
+                    self.metrics.taken_out(from_disk);
+                    return Ok(Some(Some(taken)));
+                }
+                Ok(Some((Next::Unreadable(sequence, entry, reason), _))) => {
+                    self.next = sequence + 1;
+                    self.sender.keep(sequence, &entry, ("", 0), &reason, stop).await?;
+                    return Ok(Some(None));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "cannot read the log; trying until it works");
+                    wait(PAUSE, stop).await?;
+                }
+            }
+        }
+    }
+
+    /// What is to be the next batch. Returns without any when it is time to look after episodes.
+    async fn gather(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Vec<Taken>, Stopped> {
+        let mut end = self.log.end();
+        let (mut entries, mut rows, mut bytes) = (Vec::new(), 0, 0);
+        let mut due = Instant::now() + FOLD_TICK;
+        loop {
+            end.borrow_and_update();
+            while rows < self.settings.rows_max
+                && bytes < self.settings.bytes_max
+                && let Some(next) = self.next_entry(stop).await?
+            {
+                let Some(taken) = next else { continue };
+                if entries.is_empty() {
+                    self.progress.oldest(taken.time_ns);
+                    due = (Instant::now() + GATHER).max(self.sent + self.settings.interval);
+                }
+                rows += taken.rows.rows();
+                bytes += taken.rows.bytes;
+                entries.push(taken);
+            }
+            let full = rows >= self.settings.rows_max || bytes >= self.settings.bytes_max;
+            if full || *stop.borrow() || Instant::now() >= due {
+                return Ok(entries);
+            }
+            tokio::select! {
+                changed = end.changed() => {
+                    // The log ends with us; and nobody takes single entries out of a stream.
+                    if changed.is_err() || !entries.is_empty() {
+                        sleep(GATHER.min(due.saturating_duration_since(Instant::now()))).await;
+                    }
+                }
+                () = sleep_until(due) => {}
+                () = told(stop) => {}
+            }
+        }
+    }
+
+    /// Notes in the log what the batch is, and sends it.
+    async fn write(
+        &mut self,
+        mut entries: Vec<Taken>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Stopped> {
+        self.sent = Instant::now();
+        let from = entries.first().map_or(self.next, |first| first.sequence);
+        let repeats = block_in_place(|| {
+            self.leave_out_stacks(&mut entries);
+            leave_out_repeats(&self.repeats, &mut entries)
+        });
+        self.metrics.repeated(repeats.len());
+        let id = format!("{:016x}-{from}", self.run);
+        let mark = BatchMark { id, from, to: self.next, formed_ns: now_ns(), repeats };
+        let note = Mark::Batch(mark.clone()).bytes();
+        while let Err(error) = self.log.mark(note.clone()).await {
+            tracing::error!("{error}; nothing is sent before its batch is in the log");
+            wait(PAUSE, stop).await?;
+        }
+        self.finish(Batch { mark, entries }, stop).await
+    }
+
+    /// Sends a batch and notes that ClickHouse has it.
+    async fn finish(
+        &mut self,
+        batch: Batch,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Stopped> {
+        let without_polls = self.sender.send(&batch, stop).await?;
+        self.metrics.batch(batch.rows());
+        self.log.note(Mark::Stored(batch.mark.to).bytes());
+        block_in_place(|| {
+            self.log.release(batch.mark.to);
+            self.take_in(&batch, &without_polls);
+        });
+        self.progress.stored(batch.mark.to);
+        Ok(())
+    }
+
+    fn leave_out_stacks(&mut self, entries: &mut [Taken]) {
+        if self.known_stacks_since.elapsed() > KNOWN_STACKS_AGE_MAX {
+            self.known_stacks.clear();
+            self.known_stacks_since = Instant::now();
+        }
+        let mut in_batch = HashSet::new();
+        for entry in entries {
+            let known = |id: &u64| self.known_stacks.contains(id);
+            entry.rows.stacks.retain(|stack| !known(&stack.id) && in_batch.insert(stack.id));
+        }
+    }
+
+    /// Notes what is stored. A large batch takes milliseconds of work.
+    fn take_in(&mut self, batch: &Batch, without_polls: &HashSet<u64>) {
+        for entry in &batch.entries {
+            self.folded_ns = self.folded_ns.max(entry.time_ns);
+            let stacks = entry.rows.stacks.iter().map(|stack| stack.id);
+            if self.known_stacks.len() + stacks.len() > KNOWN_STACKS_MAX {
+                self.known_stacks.clear();
+            }
+            self.known_stacks.extend(stacks);
+            if !without_polls.contains(&entry.sequence) {
+                self.take_in_polls(&entry.rows);
+            }
+        }
+    }
+
+    /// Folds polls that are stored.
+    pub(super) fn take_in_polls(&mut self, rows: &crate::decode::Decoded) {
+        self.repeats.remember(&rows.polls);
+        for span in &rows.polls {
+            self.fold.push(span);
+        }
+    }
+
+    fn collect_changes(&mut self) {
+        // Behind the log, time is when the entries came: what is read late is not folded late.
+        let behind = *self.log.end().borrow() > self.next && !self.progress.all_stored();
+        let now = if behind { self.folded_ns } else { now_ns() };
+        for change in self.fold.changes(now) {
+            let (episode, removed) = match change {
+                Change::Upsert(episode) => (episode, false),
+                Change::Remove(episode) => (episode, true),
+            };
+            // Of what ClickHouse has not taken yet, only the last form matters.
+            self.episodes_due.insert(episode.id, (episode, removed));
+        }
+    }
+
+    async fn write_episodes(&mut self) {
+        if self.episodes_due.is_empty() {
+            return;
+        }
+        let revision = self.next_revision();
+        let written = self.store.upsert_episodes(self.episodes_due.values(), revision);
+        match timeout(EPISODES_TIME_MAX, written).await {
+            Ok(Ok(())) => self.episodes_due.clear(),
+            Ok(Err(error)) => tracing::warn!(%error, "episodes wait for ClickHouse"),
+            Err(_late) => tracing::warn!("episodes wait for ClickHouse, which is slow"),
+        }
+    }
+
+    /// A number that grows with every write, also when the clock is set back.
+    fn next_revision(&mut self) -> u64 {
+        self.revision = now_ns().max(self.revision + 1);
+        self.revision
+    }
+}
+
+/// Takes out what was stored before or stands twice, and says what that was.
+fn leave_out_repeats(repeats: &Repeats, entries: &mut [Taken]) -> Vec<(u64, u32)> {
+    let places = entries.iter().flat_map(|entry| {
+        let polls = (0..).zip(&entry.rows.polls);
+        polls.map(|(index, poll)| ((entry.sequence, index), poll))
+    });
+    let found = repeats.find(places);
+    if !found.is_empty() {
+        let out: HashSet<(u64, u32)> = found.iter().copied().collect();
+        for entry in entries {
+            let mut places = (0..).map(|index: u32| (entry.sequence, index));
+            entry.rows.polls.retain(|_| places.next().is_none_or(|place| !out.contains(&place)));
+        }
+    }
+    found
+}

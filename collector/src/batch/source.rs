@@ -1,0 +1,71 @@
+//! Entries in order, with their rows: from memory where they are kept, else from the log.
+
+use std::io;
+use std::sync::Arc;
+
+use super::tail::Tail;
+use crate::decode::Decoded;
+use crate::log::{Entry, Found, Reader};
+
+/// Makes the rows of an entry again; the text says why it can't.
+pub(crate) type Reread = Box<dyn Fn(&Entry) -> Result<Decoded, String> + Send>;
+
+/// One entry's rows.
+pub(super) struct Taken {
+    /// Its sequence number.
+    pub(super) sequence: u64,
+    /// When it came, ns since 1970.
+    pub(super) time_ns: u64,
+    /// Its rows.
+    pub(super) rows: Decoded,
+}
+
+/// What the next entry is.
+pub(super) enum Next {
+    /// One with rows.
+    Rows(Taken),
+    /// One of which no rows can be made.
+    Unreadable(u64, Entry, String),
+}
+
+pub(super) struct Source {
+    reader: Reader,
+    tail: Arc<Tail>,
+    reread: Reread,
+    /// Found, and could not be read: the disk may yet give it.
+    unread: Option<Found>,
+}
+
+impl Source {
+    pub(super) fn new(reader: Reader, tail: Arc<Tail>, reread: Reread) -> Self {
+        Self { reader, tail, reread, unread: None }
+    }
+
+    /// The next entry, `None` where there is none yet, and whether it was read from disk.
+    pub(super) fn next(&mut self) -> io::Result<Option<(Next, bool)>> {
+        loop {
+            let found = match self.unread.take() {
+                Some(found) => Some(found),
+                None => self.reader.find()?,
+            };
+            let Some(found) = found else { return Ok(None) };
+            let sequence = found.sequence;
+            if let Some((time_ns, rows)) = self.tail.take(sequence) {
+                return Ok(Some((Next::Rows(Taken { sequence, time_ns, rows }), false)));
+            }
+            // What the disk changed is counted, and passed over.
+            let entry = self.reader.read(&found).inspect_err(|_| self.unread = Some(found))?;
+            let Some(entry) = entry else { continue };
+            let next = match self.rows(&entry) {
+                Ok(rows) => Next::Rows(Taken { sequence, time_ns: entry.time_ns, rows }),
+                Err(reason) => Next::Unreadable(sequence, entry, reason),
+            };
+            return Ok(Some((next, true)));
+        }
+    }
+
+    /// Makes an entry's rows.
+    pub(super) fn rows(&self, entry: &Entry) -> Result<Decoded, String> {
+        (self.reread)(entry)
+    }
+}
