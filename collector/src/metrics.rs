@@ -80,17 +80,44 @@ pub(crate) struct Metrics {
     functions_overflowed: Gauge<u64, AtomicU64>,
     polls_unremembered: Gauge<u64, AtomicU64>,
     repeated: Counter,
-    batches: Counter,
-    batches_again: Counter,
-    batches_late: Counter,
-    batch_rows: Histogram,
-    put_aside: Counter,
-    taken_out: Family<From, Counter>,
-    oldest_seconds: Gauge<f64, AtomicU64>,
+    batches: Batches,
     log: log::Counters,
     bytes_waiting: Gauge<u64, AtomicU64>,
     clickhouse_up: Gauge,
     engine_restarts: Gauge<u64, AtomicU64>,
+}
+
+/// How what the log has gets into ClickHouse.
+struct Batches {
+    stored: Counter,
+    rows: Histogram,
+    again: Counter,
+    late: Counter,
+    put_aside: Counter,
+    taken_out: Family<From, Counter>,
+    oldest_seconds: Gauge<f64, AtomicU64>,
+}
+
+impl Batches {
+    fn register(r: &mut Registry) -> Self {
+        let rows = Histogram::new(exponential_buckets(1.0, 4.0, 10));
+        r.register("batch_rows", "Rows of one batch.", rows.clone());
+        let oldest_seconds = Gauge::default();
+        let help = "Age of the oldest request that ClickHouse does not have.";
+        r.register_with_unit("log_oldest", help, Unit::Seconds, oldest_seconds.clone());
+        let again = "Tries after the first, each of a batch's rows of one table.";
+        let late = "Batches sent again when the tables may have forgotten their tokens.";
+        let aside = "Requests that ClickHouse refuses: see holdup spool.";
+        Self {
+            stored: add(r, "batches", "Batches that ClickHouse has."),
+            rows,
+            again: add(r, "batches_sent_again", again),
+            late: add(r, "batches_sent_late", late),
+            put_aside: add(r, "requests_put_aside", aside),
+            taken_out: add(r, "log_taken_out", "Requests out of the log, by where they were read."),
+            oldest_seconds,
+        }
+    }
 }
 
 /// The totals that the page shows.
@@ -116,36 +143,9 @@ impl Metrics {
             Unit::Seconds,
             insert_seconds.clone(),
         );
-        let batch_rows = Histogram::new(exponential_buckets(1.0, 4.0, 10));
-        r.register("batch_rows", "Rows of one batch.", batch_rows.clone());
-        let oldest_seconds = Gauge::default();
-        let help = "Age of the oldest request that ClickHouse does not have.";
-        r.register_with_unit("log_oldest", help, Unit::Seconds, oldest_seconds.clone());
         Self {
             log: log::Counters::register(r),
-            batch_rows,
-            oldest_seconds,
-            batches: add(r, "batches", "Batches that ClickHouse has."),
-            batches_again: add(
-                r,
-                "batches_sent_again",
-                "Tries after the first, of what a batch has for one table.",
-            ),
-            batches_late: add(
-                r,
-                "batches_sent_late",
-                "Batches sent again so late that the tables' window of tokens may be over.",
-            ),
-            put_aside: add(
-                r,
-                "requests_put_aside",
-                "Requests that ClickHouse refuses: see holdup spool.",
-            ),
-            taken_out: add(
-                r,
-                "log_taken_out",
-                "Requests taken out of the log, from memory or from disk.",
-            ),
+            batches: Batches::register(r),
             spans: add(r, "spans_received", "Spans in requests that were answered."),
             polls: add(r, "poll_spans", "Poll spans taken."),
             suspects: add(r, "suspect_spans", "Spans taken because of a large busy_ns."),
@@ -271,29 +271,29 @@ impl Metrics {
 
     /// ClickHouse has a batch.
     pub(crate) fn batch(&self, rows: usize) {
-        self.batches.inc();
-        self.batch_rows.observe(rows as f64);
+        self.batches.stored.inc();
+        self.batches.rows.observe(rows as f64);
     }
 
     /// What was sent before is sent again.
     pub(crate) fn sent_again(&self) {
-        self.batches_again.inc();
+        self.batches.again.inc();
     }
 
     /// A batch is sent again so late that it may count twice.
     pub(crate) fn sent_late(&self) {
-        self.batches_late.inc();
+        self.batches.late.inc();
     }
 
     /// A request was put aside.
     pub(crate) fn put_aside(&self) {
-        self.put_aside.inc();
+        self.batches.put_aside.inc();
     }
 
     /// A request was taken out of the log.
     pub(crate) fn taken_out(&self, from_disk: bool) {
         let from = if from_disk { "disk" } else { "memory" };
-        self.taken_out.get_or_create(&From { from }).inc();
+        self.batches.taken_out.get_or_create(&From { from }).inc();
     }
 
     /// Whether ClickHouse answered.
@@ -317,7 +317,7 @@ impl Metrics {
         oldest_age_ns: u64,
         engine_restarts: u64,
     ) -> String {
-        self.oldest_seconds.set(Duration::from_nanos(oldest_age_ns).as_secs_f64());
+        self.batches.oldest_seconds.set(Duration::from_nanos(oldest_age_ns).as_secs_f64());
         self.bytes_waiting.set(bytes_waiting);
         self.engine_restarts.set(engine_restarts);
         let mut out = String::new();

@@ -155,7 +155,7 @@ async fn serve(
             steps.iter().for_each(|step| tracing::info!("applied schema step {step}"));
             metrics.clickhouse(true);
         }
-        // A first start needs ClickHouse, or nobody would notice a wrong address; later ones do not.
+        // Only the first start needs ClickHouse, or nobody would notice a wrong address.
         Err(MigrateError::Store(error @ StoreError::Unreachable { .. }))
             if !recovered.is_empty() =>
         {
