@@ -111,6 +111,21 @@ pub const THROTTLED_NS: &str = "holdup.throttled_ns";
 /// True when every worker of the runtime was held by a slow poll at once. Boolean.
 pub const RUNTIME_STALLED: &str = "holdup.runtime.stalled";
 
+/// Id of the thread that held the lock which the poll waited for, when the poll was looked at.
+/// Integer.
+pub const HOLDER_THREAD_ID: &str = "holdup.lock.holder.thread.id";
+/// Name of that thread. String.
+pub const HOLDER_THREAD_NAME: &str = "holdup.lock.holder.thread.name";
+/// The function to blame of that thread's stack at that instant. String.
+pub const HOLDER_FUNCTION: &str = "holdup.lock.holder.function";
+/// How the holder is known: `owner`, the lock names it; `address`, the lock's address is on its stack,
+/// and on that of no other thread that doesn't wait for it. String.
+pub const HOLDER_EVIDENCE: &str = "holdup.lock.holder.evidence";
+
+/// Whether the I/O and timers of the runtime waited as well, because no other worker waited for them.
+/// Boolean.
+pub const DRIVER_IDLE: &str = "holdup.runtime.driver_idle";
+
 /// True for a worker that was held though no watched poll was in sight: at least one of a few polls
 /// took long. Boolean.
 pub const SAMPLED: &str = "holdup.sampled";

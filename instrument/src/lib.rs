@@ -104,7 +104,9 @@ pub mod symbols {
 pub use crate::layer::{HoldupLayer, layer};
 #[cfg(feature = "otlp")]
 pub use crate::{
-    findings::{Blame, Finding, HandlerGuard, Holder, Kind, on_finding, on_slow_poll, on_stall},
+    findings::{
+        Blame, Finding, HandlerGuard, Holder, Kind, LockHolder, on_finding, on_slow_poll, on_stall,
+    },
     install::{Builder, Guard, InstallError, builder, init},
     polling::{site::Site, timed::Outcome},
     runtime::watch_runtime,

@@ -15,7 +15,7 @@ use crate::findings::Unreported;
 use crate::polling::clock;
 use crate::polling::record::{Parent, Place};
 use crate::polling::thread::Thread;
-use crate::stack::Resolved;
+use crate::stack::{Holder, Resolved};
 use crate::watchdog::{Cause, Findings};
 
 /// One slow poll with its ids, ready to be sent, and sent again.
@@ -118,6 +118,19 @@ impl PollSpan {
                 self.attributes.push(KeyValue::new(name, integer(count)));
             }
         }
+    }
+
+    /// Adds who holds the lock that the poll waited for, if that is known.
+    pub(crate) fn tell_holder(&mut self, holder: Option<&Holder>) {
+        let Some(holder) = holder else { return };
+        self.attributes.push(KeyValue::new(contract::HOLDER_THREAD_ID, i64::from(holder.thread)));
+        let texts = [
+            (contract::HOLDER_THREAD_NAME, holder.thread_name.as_str()),
+            (contract::HOLDER_FUNCTION, holder.function.as_str()),
+            (contract::HOLDER_EVIDENCE, holder.evidence),
+        ];
+        let known = texts.into_iter().filter(|(_, value)| !value.is_empty());
+        self.attributes.extend(known.map(|(name, value)| KeyValue::new(name, text(value))));
     }
 
     /// For the exporter. `dropped` is given on the first span of a batch.
@@ -231,6 +244,8 @@ fn findings_attributes(findings: &Findings, cause: Option<Cause>) -> Vec<KeyValu
     if findings.stalled {
         attributes.push(KeyValue::new(contract::RUNTIME_STALLED, true));
     }
+    let driver = findings.driver_idle.map(|is_idle| KeyValue::new(contract::DRIVER_IDLE, is_idle));
+    attributes.extend(driver);
     attributes
 }
 

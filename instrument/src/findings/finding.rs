@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::advice::Advice;
 use crate::polling::timed::Outcome;
+use crate::stack;
 
 /// Something that was found: given to the handlers of [`on_slow_poll`](crate::on_slow_poll),
 /// [`on_stall`](crate::on_stall) and [`on_finding`](crate::on_finding).
@@ -70,6 +71,8 @@ pub struct Finding {
     /// polled afterwards first. Empty when that isn't known, as when nobody who is watched held one
     /// for as long as their threshold.
     pub held_by: Vec<Holder>,
+    /// Who held the lock that the poll waited for, when it was looked at. None when that can't be told.
+    pub lock_holder: Option<LockHolder>,
     /// What to write instead, as far as the stack tells; [`sentence`](Self::sentence) says something
     /// in any case.
     pub advice: Option<&'static Advice>,
@@ -131,6 +134,30 @@ pub struct Holder {
     pub held: Duration,
     /// Whether that was the thread which polled the victim afterwards.
     pub same_thread: bool,
+}
+
+/// Who held a lock that a poll waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockHolder {
+    /// Name of the OS thread.
+    pub thread: String,
+    /// Id of the OS thread.
+    pub thread_id: u32,
+    /// The function that its stack blamed at that instant, if there was one.
+    pub function: Option<String>,
+    /// How that is known. `owner`: the lock itself names its owner. `address`: the lock's address is on
+    /// the stack of this thread, and on that of no other that doesn't wait for the lock; so it is
+    /// probable, and not certain.
+    pub evidence: &'static str,
+}
+
+impl From<stack::Holder> for LockHolder {
+    fn from(holder: stack::Holder) -> Self {
+        let stack::Holder { thread, thread_name, function, evidence } = holder;
+        let function = (!function.is_empty()).then_some(function);
+        Self { thread: thread_name, thread_id: thread, function, evidence }
+    }
 }
 
 /// All kinds, for counters.
@@ -207,6 +234,7 @@ impl Finding {
             blame: None,
             stack: Vec::new(),
             held_by: Vec::new(),
+            lock_holder: None,
             advice: None,
             victims: None,
             message: None,
@@ -281,6 +309,10 @@ impl fmt::Display for Finding {
         if let Some(blame) = &self.blame {
             write!(f, ", in {}", blame.function)?;
         }
+        if let Some(LockHolder { thread, function, .. }) = &self.lock_holder {
+            write!(f, ", the lock held by thread {thread}")?;
+            function.iter().try_for_each(|function| write!(f, " in {function}"))?;
+        }
         if let Some(holder) = self.held_by.first() {
             let Holder { function, held, .. } = holder;
             if holder.same_thread {
@@ -320,6 +352,14 @@ mod tests {
                         10ms), thread worker-1, worker 1, cause sleep; ";
         assert!(line.starts_with(expected), "{line}");
         assert!(line.ends_with("(3 more were suppressed)"), "{line}");
+        finding.lock_holder = Some(LockHolder {
+            thread: "batch".to_owned(),
+            thread_id: 7,
+            function: Some("shop::export".to_owned()),
+            evidence: "address",
+        });
+        let line = finding.to_string();
+        assert!(line.contains(", the lock held by thread batch in shop::export; "), "{line}");
         finding.ongoing = true;
         assert!(finding.to_string().contains("still holds its thread for 52ms"), "{finding}");
     }

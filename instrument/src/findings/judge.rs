@@ -10,7 +10,7 @@ use crate::advice;
 use crate::export::{PollSpan, Subject};
 use crate::findings::awaits::Awaits;
 use crate::findings::budget::Budget;
-use crate::findings::finding::{Blame, Finding, Kind};
+use crate::findings::finding::{Blame, Finding, Kind, LockHolder};
 use crate::findings::history::History;
 use crate::findings::{Settings, unreported};
 use crate::polling::clock;
@@ -250,10 +250,15 @@ impl Judge {
         if !resolved.blame_function.is_empty() {
             self.history.blame((subject.slot, subject.start), &resolved.blame_function);
         }
-        let span = Some(PollSpan::of(subject, findings, cause, &resolved));
+        let holding = findings.holding.as_ref().filter(|_| cause == Some(Cause::Lock));
+        let holder = holding
+            .and_then(|holding| stack::name_holder(&mut self.names, &resolved.frames, holding));
+        let mut span = PollSpan::of(subject, findings, cause, &resolved);
+        span.tell_holder(holder.as_ref());
         let mut finding = finding_of(subject, findings, cause, resolved);
+        finding.lock_holder = holder.map(LockHolder::from);
         finding.suppressed = std::mem::take(&mut self.suppressed);
-        Some(Told { has_spent_budget: false, span, finding })
+        Some(Told { has_spent_budget: false, span: Some(span), finding })
     }
 }
 

@@ -29,7 +29,7 @@ mod log;
 mod together;
 mod unreported;
 
-pub use finding::{Blame, Finding, Holder, Kind};
+pub use finding::{Blame, Finding, Holder, Kind, LockHolder};
 pub use handlers::{HandlerGuard, on_finding, on_slow_poll, on_stall};
 pub(crate) use handlers::{Wanted, Wants, register};
 pub(crate) use unreported::{Totals, Unreported, unreported};

@@ -35,6 +35,9 @@ pub(crate) struct Runtime {
     pub(crate) workers: Option<Handle>,
     /// Its only thread is this one.
     pub(crate) is_single: bool,
+    /// Which of its workers this thread was at first.
+    #[cfg(tokio_unstable)]
+    pub(crate) worker: Option<usize>,
 }
 
 impl Owner {
@@ -61,7 +64,14 @@ impl Runtime {
         let is_worker = tokio::runtime::worker_index().is_some();
         let has_many = handle.runtime_flavor() == RuntimeFlavor::MultiThread;
         let workers = (is_worker && has_many).then_some(handle);
-        Self { id, name, workers, is_single: is_worker && !has_many }
+        Self {
+            id,
+            name,
+            workers,
+            is_single: is_worker && !has_many,
+            #[cfg(tokio_unstable)]
+            worker: tokio::runtime::worker_index(),
+        }
     }
 }
 

@@ -5,6 +5,9 @@
 
 use std::sync::Once;
 
+/// Between two looks.
+pub(crate) const PAUSE: std::time::Duration = std::time::Duration::from_micros(250);
+
 /// What the user chose.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
@@ -34,7 +37,22 @@ pub(crate) struct Sampler(());
 
 /// Never made.
 #[derive(Clone, Debug)]
-pub(crate) struct RawStack(());
+pub(crate) struct RawStack {
+    pub(crate) call: Option<[u64; 2]>,
+}
+
+/// Never made.
+#[derive(Clone, Debug)]
+pub(crate) struct Holding(());
+
+/// Never made.
+#[derive(Clone, Debug)]
+pub(crate) struct Holder {
+    pub(crate) thread: u32,
+    pub(crate) thread_name: String,
+    pub(crate) function: String,
+    pub(crate) evidence: &'static str,
+}
 
 /// Remembers nothing.
 #[derive(Debug, Default)]
@@ -70,9 +88,25 @@ impl Sampler {
         Self(())
     }
 
-    pub(crate) fn sample(&mut self, _target: &Target) -> Option<RawStack> {
+    pub(crate) fn begin(&mut self, _target: &Target) -> Option<RawStack> {
         None
     }
+
+    pub(crate) fn holder(&mut self, _waiter: &Target) -> Option<Holding> {
+        None
+    }
+
+    pub(crate) fn is_asking(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn answered(&mut self) -> Option<(Target, RawStack)> {
+        None
+    }
+}
+
+pub(crate) fn name_holder(_: &mut Cache, _: &[String], _: &Holding) -> Option<Holder> {
+    None
 }
 
 impl Cache {

@@ -11,6 +11,7 @@ mod binary;
 mod calls;
 mod ffi;
 mod folders;
+mod holder;
 mod modules;
 mod names;
 mod origin;
@@ -29,10 +30,11 @@ mod verdict;
 
 pub use self::binary::{Binary, BinaryError, Frame};
 pub use self::ffi::Segment;
+pub(crate) use self::holder::{Holder, Holding, name_holder};
 pub use self::origin::{Root, can_be_blamed, root};
 pub use self::outside::{OutsideModule, Place, Start, Walk, Walker};
 pub(crate) use self::resolve::{Cache, Resolved, resolve};
-pub(crate) use self::sampler::{RawStack, Sampler};
+pub(crate) use self::sampler::{PAUSE, RawStack, Sampler};
 pub(crate) use self::threads::{Registered, Target, register, target};
 
 /// The most that is copied of a stack, from its leaf.

@@ -26,6 +26,52 @@ pub(super) struct Blocked {
     pub(super) pc: u64,
 }
 
+/// What a thread waits for in the system call `futex`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Futex {
+    pub(super) address: u64,
+    /// Whether its word is the id of the thread that holds it.
+    pub(super) inherits: bool,
+}
+
+impl Blocked {
+    /// Number and first argument of the system call; none in a page fault.
+    pub(super) fn call(&self) -> Option<[u64; 2]> {
+        let [number, first, ..] = self.call;
+        (number != u64::MAX).then_some([number, first])
+    }
+
+    pub(super) fn futex(&self) -> Option<Futex> {
+        let [number, address, operation, ..] = self.call;
+        let commands =
+            u64::from((libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME).cast_unsigned());
+        let command = i32::try_from(operation & !commands).ok()?;
+        let inherits = matches!(command, libc::FUTEX_LOCK_PI | libc::FUTEX_LOCK_PI2);
+        let waits = inherits || matches!(command, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET);
+        let is_futex = i64::try_from(number).ok()? == libc::SYS_futex;
+        (is_futex && waits).then_some(Futex { address, inherits })
+    }
+}
+
+/// The threads of this process; none when there are more.
+pub(super) fn threads(most: usize) -> Option<Vec<i32>> {
+    let folder = std::fs::read_dir("/proc/self/task").ok()?;
+    let mut threads = Vec::new();
+    for entry in folder {
+        threads.push(entry.ok()?.file_name().to_str()?.parse().ok()?);
+        if threads.len() > most {
+            return None;
+        }
+    }
+    Some(threads)
+}
+
+/// As the kernel has it: cut after fifteen bytes.
+pub(super) fn name(tid: i32) -> String {
+    let mut bytes = [0; BYTES_MAX];
+    read(tid, "comm", &mut bytes).map(|name| name.trim_end().to_owned()).unwrap_or_default()
+}
+
 pub(super) fn whereabouts(tid: i32) -> Whereabouts {
     let mut bytes = [0; BYTES_MAX];
     read(tid, "syscall", &mut bytes).map_or(Whereabouts::Unknown, parse_syscall)
@@ -139,6 +185,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_thread_waits_for_is_told_from_its_system_call() {
+        let blocked = |operation| {
+            let line = format!("{} 0x10 {operation:#x} 0x2 0x0 0x0 0x0 0x20 0x30", libc::SYS_futex);
+            match parse_syscall(&line) {
+                Whereabouts::Blocked(blocked) => blocked,
+                other => panic!("{other:?}"),
+            }
+        };
+        // As std waits for a mutex, as the C library does, to wake others, and with inheritance.
+        let plain = Some(Futex { address: 0x10, inherits: false });
+        assert_eq!(blocked(0x189).futex(), plain);
+        assert_eq!(blocked(0x80).futex(), plain);
+        assert_eq!(blocked(0x81).futex(), None);
+        assert_eq!(blocked(0x86).futex(), Some(Futex { address: 0x10, inherits: true }));
+        assert_eq!(blocked(0x80).call(), Some([libc::SYS_futex.unsigned_abs(), 0x10]));
+    }
+
+    #[test]
     fn a_thread_that_asks_of_itself_runs_and_takes_signals() {
         let tid = crate::stack::ffi::thread_id();
         let status = status(tid).unwrap();
@@ -149,5 +213,7 @@ mod tests {
         assert!(!parsed.is_running && parsed.waits == 42);
         assert!(!parsed.takes(10) && parsed.takes(9) && parsed.takes(64));
         assert!(run_time(tid).is_some_and(|[.., turns]| turns > 0));
+        assert!(threads(1024).unwrap().contains(&tid) && threads(0).is_none());
+        assert!(!name(tid).is_empty());
     }
 }

@@ -5,19 +5,24 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::stack::holder::Search;
 use crate::stack::modules::Modules;
 use crate::stack::proc::{self, Blocked, Status, Whereabouts};
 use crate::stack::registers::Registers;
+use crate::stack::signal::{Answer, Asked};
 use crate::stack::threads::{self, Target};
 use crate::stack::unwind::{Unwinder, Unwound};
 use crate::stack::{STACK_BYTES_MAX, Settings, ffi, signal};
 
 /// A thread that moves while it is copied is tried again so often.
 const ATTEMPTS_MAX: usize = 3;
-/// How long a thread that runs is looked at.
+/// How long a thread that runs is looked at: it may block meanwhile, and then needs no signal.
+#[cfg(test)]
 const PATIENCE: Duration = Duration::from_millis(2);
 /// Between two looks at a thread that runs.
-const PAUSE: Duration = Duration::from_micros(250);
+pub(crate) const PAUSE: Duration = Duration::from_micros(250);
+/// A thread that is on a CPU answers within microseconds; one that isn't is not waited for.
+const AT_ONCE: Duration = Duration::from_micros(200);
 
 /// Threads of which it is remembered since when they run.
 const RUNNING_MAX: usize = 1024;
@@ -31,6 +36,10 @@ pub(crate) struct Sampler {
     running: HashMap<i32, (Duration, Status)>,
     /// The copy of a stack, kept for its memory.
     copy: Vec<u8>,
+    /// The thread that was interrupted and has yet to answer.
+    asked: Option<Asked>,
+    /// Who was last searched as the holder of a lock.
+    pub(super) last_search: Option<Search>,
     pub(super) counts: Counts,
 }
 
@@ -54,6 +63,8 @@ pub(crate) struct RawStack {
     /// Whether the thread was interrupted for it.
     #[cfg_attr(not(test), allow(dead_code))]
     pub(super) by_signal: bool,
+    /// The system call that the thread waited in, and its first argument.
+    pub(crate) call: Option<[u64; 2]>,
     /// The modules at that time, in which the addresses are.
     pub(super) modules: Arc<Modules>,
 }
@@ -64,35 +75,88 @@ impl Sampler {
     pub(crate) fn new(settings: Settings) -> Self {
         let (unwinder, counts) = (Unwinder::new(), Counts::default());
         let copy = Vec::with_capacity(STACK_BYTES_MAX);
-        Self { settings, unwinder, running: HashMap::new(), copy, counts }
+        Self {
+            settings,
+            unwinder,
+            running: HashMap::new(),
+            copy,
+            asked: None,
+            last_search: None,
+            counts,
+        }
     }
 
-    /// The stack of a thread at this instant. None when it can't be had: the thread has ended, the
-    /// kernel doesn't tell where it is, or it runs and may not be interrupted.
-    pub(crate) fn sample(&mut self, target: &Target) -> Option<RawStack> {
-        self.unwinder.refresh();
+    /// The stack of a thread, for which up to so much time is waited. None when it can't be had: the
+    /// thread has ended, the kernel doesn't tell where it is, or it runs and may not be interrupted.
+    pub(super) fn sample_within(&mut self, target: &Target, time: Duration) -> Option<RawStack> {
         let start = Instant::now();
-        // A thread that runs is looked at for a while: if it blocks, no signal is needed, and if it
-        // waits in between, none is sent.
         loop {
-            match proc::whereabouts(target.tid) {
-                Whereabouts::Blocked(at) => {
-                    if let Some(stack) = self.sample_blocked(target, at) {
-                        return Some(stack);
-                    }
-                }
-                Whereabouts::Running | Whereabouts::Unknown if !self.settings.signal => {}
-                Whereabouts::Running | Whereabouts::Unknown => {
-                    let status = proc::status(target.tid)?;
-                    if self.has_run(target.tid, status)? >= signal::QUIET {
-                        return self.sample_running(target, &status);
-                    }
-                }
+            if let Some((of, stack)) = self.answered()
+                && of == *target
+            {
+                return Some(stack);
             }
-            if start.elapsed() > PATIENCE {
+            if let Some(stack) = self.begin(target) {
+                return Some(stack);
+            }
+            if start.elapsed() > time {
                 return None;
             }
             thread::sleep(PAUSE);
+        }
+    }
+
+    /// The same, for long enough.
+    #[cfg(test)]
+    pub(crate) fn sample(&mut self, target: &Target) -> Option<RawStack> {
+        let found = self.sample_within(target, PATIENCE);
+        let asked = self.asked.take().filter(|_| found.is_none());
+        found.or_else(|| match asked?.answer_within(signal::ANSWER + PATIENCE, &mut self.copy) {
+            Answer::Came(registers) => self.interrupted(target.stack_high, registers),
+            Answer::NotYet | Answer::Never => None,
+        })
+    }
+
+    /// The stack of a thread at this instant, or the beginning of getting one: a thread that was
+    /// interrupted and has no CPU leaves its stack later, for [`answered`](Self::answered). None as
+    /// well when a thread that runs has not been seen to do so for long enough.
+    pub(crate) fn begin(&mut self, target: &Target) -> Option<RawStack> {
+        self.unwinder.refresh();
+        match proc::whereabouts(target.tid) {
+            Whereabouts::Blocked(at) => self.sample_blocked(target, at),
+            Whereabouts::Running | Whereabouts::Unknown if !self.settings.signal => None,
+            Whereabouts::Running | Whereabouts::Unknown => {
+                let status = proc::status(target.tid)?;
+                let has_run = self.has_run(target.tid, status)? >= signal::QUIET;
+                if has_run { self.interrupt(target, &status) } else { None }
+            }
+        }
+    }
+
+    /// Whether a thread that was interrupted has yet to answer.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Does without the answer.
+    pub(super) fn give_up(&mut self) {
+        self.asked = None;
+    }
+
+    /// The stack of the thread that was interrupted, once it has answered. To be called until
+    /// nothing is asked any more, for that thread is kept from ending.
+    pub(crate) fn answered(&mut self) -> Option<(Target, RawStack)> {
+        let target = self.asked.as_ref()?.target;
+        let answer = self.asked.as_ref()?.answer(&mut self.copy);
+        if matches!(answer, Answer::NotYet) {
+            return None;
+        }
+        self.asked = None;
+        match answer {
+            Answer::Came(registers) => {
+                Some((target, self.interrupted(target.stack_high, registers)?))
+            }
+            Answer::NotYet | Answer::Never => None,
         }
     }
 
@@ -116,26 +180,9 @@ impl Sampler {
     fn sample_blocked(&mut self, target: &Target, mut at: Blocked) -> Option<RawStack> {
         let present = threads::hold(target)?;
         for _ in 0..ATTEMPTS_MAX {
-            let ran = proc::run_time(target.tid);
-            let bytes = present.stack_high.checked_sub(at.sp)?;
-            let is_cut = bytes > STACK_BYTES_MAX as u64;
-            let length = usize::try_from(bytes).unwrap_or(STACK_BYTES_MAX).min(STACK_BYTES_MAX);
-            self.copy.resize(length, 0);
-            let read = ffi::read_memory(at.sp, &mut self.copy);
-            self.copy.truncate(read);
-            let after = proc::whereabouts(target.tid);
-            let stayed = match ran {
-                Some(_) => proc::run_time(target.tid) == ran,
-                None => self.is_unchanged(at.sp),
-            };
-            if after == Whereabouts::Blocked(at) && stayed && read > 0 {
-                let registers = Registers { pc: at.pc, sp: at.sp, fp: 0, lr: 0 };
-                let unwinder = &mut self.unwinder;
-                let found = unwinder.unwind_without_frame_pointer(registers, &self.copy, is_cut);
-                self.counts.without_signal += 1;
-                return self.stack(found, false);
+            if self.copy_blocked(target.tid, present.stack_high, at).is_some() {
+                return self.copied_blocked(at, present.stack_high);
             }
-            self.counts.moved += 1;
             match proc::whereabouts(target.tid) {
                 Whereabouts::Blocked(elsewhere) => at = elsewhere,
                 Whereabouts::Running | Whereabouts::Unknown => return None,
@@ -144,25 +191,81 @@ impl Sampler {
         None
     }
 
+    /// Copies the stack of a thread that is off its CPU, up to `high`. None when it moved.
+    pub(super) fn copy_blocked(&mut self, tid: i32, high: u64, at: Blocked) -> Option<()> {
+        let ran = proc::run_time(tid);
+        let bytes = high.checked_sub(at.sp)?;
+        let length = usize::try_from(bytes).unwrap_or(STACK_BYTES_MAX).min(STACK_BYTES_MAX);
+        self.copy.resize(length, 0);
+        let read = ffi::read_memory(at.sp, &mut self.copy);
+        self.copy.truncate(read);
+        let stayed = match ran {
+            Some(_) => proc::run_time(tid) == ran,
+            None => self.is_unchanged(at.sp),
+        };
+        let is_there = proc::whereabouts(tid) == Whereabouts::Blocked(at);
+        self.counts.moved += u64::from(!(is_there && stayed));
+        (is_there && stayed && read > 0).then_some(())
+    }
+
+    /// The stack that was copied.
+    pub(super) fn copied_blocked(&mut self, at: Blocked, high: u64) -> Option<RawStack> {
+        let is_cut = high.saturating_sub(at.sp) > STACK_BYTES_MAX as u64;
+        let registers = Registers { pc: at.pc, sp: at.sp, fp: 0, lr: 0 };
+        let unwinder = &mut self.unwinder;
+        let found = unwinder.unwind_without_frame_pointer(registers, &self.copy, is_cut);
+        self.counts.without_signal += 1;
+        self.stack(found, Some(at))
+    }
+
+    /// Whether the stack that was copied last has a word of this value.
+    pub(super) fn has_copied(&self, word: u64) -> bool {
+        self.copy.chunks_exact(8).any(|bytes| bytes == word.to_ne_bytes())
+    }
+
     /// Whether the stack is still what was copied: for kernels that don't count run time.
     fn is_unchanged(&self, sp: u64) -> bool {
         let mut again = vec![0; self.copy.len()];
         ffi::read_memory(sp, &mut again) == self.copy.len() && again == self.copy
     }
 
-    fn sample_running(&mut self, target: &Target, status: &Status) -> Option<RawStack> {
-        let (registers, present) = signal::copy(target, status, &mut self.copy)?;
-        let is_cut = present.stack_high.saturating_sub(registers.sp) > STACK_BYTES_MAX as u64;
-        drop(present);
-        let found = self.unwinder.unwind(registers, &self.copy, is_cut);
-        self.counts.by_signal += 1;
-        self.stack(found, true)
+    fn interrupt(&mut self, target: &Target, status: &Status) -> Option<RawStack> {
+        if self.asked.is_some() {
+            return None;
+        }
+        let asked = signal::ask(target, status)?;
+        match asked.answer_within(AT_ONCE, &mut self.copy) {
+            Answer::Came(registers) => {
+                drop(asked);
+                self.interrupted(target.stack_high, registers)
+            }
+            Answer::NotYet => {
+                self.asked = Some(asked);
+                None
+            }
+            Answer::Never => None,
+        }
     }
 
-    fn stack(&mut self, found: Unwound, by_signal: bool) -> Option<RawStack> {
+    /// What an interrupted thread copied.
+    fn interrupted(&mut self, stack_high: u64, registers: Registers) -> Option<RawStack> {
+        let is_cut = stack_high.saturating_sub(registers.sp) > STACK_BYTES_MAX as u64;
+        let found = self.unwinder.unwind(registers, &self.copy, is_cut);
+        self.counts.by_signal += 1;
+        self.stack(found, None)
+    }
+
+    fn stack(&mut self, found: Unwound, at: Option<Blocked>) -> Option<RawStack> {
         let Unwound { addresses, complete } = found;
         self.counts.incomplete += u64::from(!complete);
         let modules = Arc::clone(&self.unwinder.modules);
-        (!addresses.is_empty()).then_some(RawStack { addresses, complete, by_signal, modules })
+        let (by_signal, call) = (at.is_none(), at.and_then(|at| at.call()));
+        (!addresses.is_empty()).then_some(RawStack {
+            addresses,
+            complete,
+            by_signal,
+            call,
+            modules,
+        })
     }
 }

@@ -222,6 +222,12 @@ pub(super) fn take(request: u64, stack: &mut Vec<u8>) -> Option<Registers> {
     })
 }
 
+/// Whether nothing will be done for a request any more, and what it may have brought is not needed.
+pub(super) fn is_over(request: u64) -> bool {
+    let state = STATE.load(Ordering::Acquire);
+    state / PHASES != request || matches!(state % PHASES, 0 | COPIED)
+}
+
 /// Gives a request up. False when the handler is at work for it.
 pub(super) fn give_up(request: u64) -> bool {
     let (asked, idle) = (request * PHASES + ASKED, request * PHASES);

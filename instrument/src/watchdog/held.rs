@@ -15,7 +15,7 @@ use crate::polling::record::Place;
 use crate::polling::slot::{self, Slot, Snapshot};
 use crate::polling::thread::Owner;
 use crate::runtime::registry;
-use crate::stack::{self, Sampler};
+use crate::stack::{self, RawStack, Sampler, Target};
 use crate::thresholds;
 use crate::watchdog::ledger::{self, Stall};
 use crate::watchdog::scan::Activity;
@@ -31,6 +31,8 @@ const OLD_NS: u64 = 2_000_000_000;
 pub(super) struct Held {
     workers: Vec<Worker>,
     sampler: Sampler,
+    /// What a thread left that was asked for its stack.
+    answered: Option<(Target, RawStack)>,
     ids: RandomIdGenerator,
 }
 
@@ -59,12 +61,13 @@ struct Signs {
 impl Held {
     pub(super) fn new(stacks: stack::Settings) -> Self {
         let ids = RandomIdGenerator::default();
-        Self { workers: Vec::new(), sampler: Sampler::new(stacks), ids }
+        Self { workers: Vec::new(), sampler: Sampler::new(stacks), answered: None, ids }
     }
 
     /// Looks at all workers. The watchdog has to stay awake while one is not parked.
     pub(super) fn scan(&mut self, activity: Activity) -> Activity {
         let slots = slot::used();
+        self.answered = self.sampler.answered();
         self.workers.resize(slots.len(), Worker::default());
         let (mut activity, now) = (activity, clock::now());
         for (index, slot) in slots.iter().enumerate() {
@@ -83,6 +86,17 @@ impl Held {
             };
         }
         activity
+    }
+
+    /// Whether a thread is to answer soon, and kept from ending until it has.
+    pub(super) fn is_asking(&self) -> bool {
+        self.sampler.is_asking()
+    }
+
+    /// The stack of a thread, or the one that it left since it was asked.
+    fn sample(&mut self, target: &Target) -> Option<RawStack> {
+        let answered = self.answered.take_if(|(of, _)| of == target);
+        answered.map(|(_, stack)| stack).or_else(|| self.sampler.begin(target))
     }
 
     fn look(&mut self, index: usize, slot: &'static Slot, turn: u64) -> Option<()> {
@@ -112,7 +126,7 @@ impl Held {
             return None;
         }
         let target = i32::try_from(owner.thread.id).ok().and_then(stack::target);
-        let stack = target.and_then(|target| self.sampler.sample(&target));
+        let stack = target.and_then(|target| self.sample(&target));
         let usage = scan::usage(&owner);
         let snapshot = Snapshot { site: runtime.site(), span: 0, start: since, nested: 0 };
         let mut ledger = ledger::lock();

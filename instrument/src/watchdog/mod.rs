@@ -37,6 +37,8 @@ mod victims;
 pub(crate) use cause::Cause;
 pub(crate) use seen::Findings;
 
+/// Between two looks for the answer of a thread that was interrupted and had no CPU.
+const ASKING: Duration = Duration::from_millis(2);
 /// Looks without a poll since the one before after which it sleeps.
 const IDLE_LOOKS: u32 = 4;
 /// How long it sleeps at first. The thread that polls next wakes it; this is for the rare case in
@@ -92,8 +94,10 @@ fn run(stop: &AtomicBool, stacks: stack::Settings) {
         let rhythm = Rhythm::of(thresholds::lowest_ns());
         let scanned = clock::now();
         let activity = held.scan(scanner.scan(rhythm));
+        let is_asking = scanner.is_asking() || held.is_asking();
         idle = if activity == Activity::Polls { 0 } else { idle + 1 };
         let most = match activity {
+            _ if is_asking => ASKING.min(scanner.pause(rhythm.period())),
             _ if idle < IDLE_LOOKS => scanner.pause(rhythm.period()),
             // Polls that have lasted long need no quick eye: their next report is far away.
             Activity::Old => scanner.pause(u64::MAX).min(SLEEP_MAX),
@@ -102,7 +106,7 @@ fn run(stop: &AtomicBool, stacks: stack::Settings) {
         };
         lateness.begin();
         let planned = clock::now().saturating_add(clock::ticks(nanoseconds(most)));
-        if idle < IDLE_LOOKS {
+        if is_asking || idle < IDLE_LOOKS {
             thread::park_timeout(most);
             has_slept = false;
         } else {

@@ -2,7 +2,8 @@
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
@@ -18,7 +19,13 @@ use crate::watchdog::ledger::{self, Key, Ledger, Stall};
 use crate::watchdog::rhythm::Rhythm;
 use crate::watchdog::seen::{Ids, Reading, STACKS_MAX, Seen, next_report_ns};
 use crate::watchdog::throttle::Throttle;
+use crate::watchdog::victims::Drivers;
 use crate::watchdog::{ffi, probe, spans, victims};
+
+/// How long polls without a stack are looked at in one go.
+const PATIENCE: Duration = Duration::from_millis(2);
+/// A poll without a stack is looked at again after so long.
+const AGAIN_NS: u64 = 5_000_000;
 
 /// What a look at all slots found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +41,62 @@ pub(super) struct Scanner {
     threads: Vec<Watched>,
     sampler: Option<Sampler>,
     throttle: Throttle,
+    drivers: Drivers,
     ids: RandomIdGenerator,
     /// Polls whose stack is to be taken after the look at all slots.
-    wanted: Vec<(Key, Target)>,
+    wanted: Vec<Wanted>,
+    /// The poll whose thread was asked for its stack last.
+    asked: Option<(Key, Target)>,
     /// When some poll is to be looked at next, in ticks.
     next: u64,
     /// Whether this look has read what the container's quota took.
     has_read_throttled: bool,
+}
+
+/// A poll whose stack is wanted.
+struct Wanted {
+    key: Key,
+    target: Target,
+    has_stacks: bool,
+    waits_for_cpu: bool,
+}
+
+/// Keeps a stack of a poll, if that goes on: else it may be of a later one. Whether the poll waits
+/// for something of which it is not known who has it.
+fn keep(key: Key, stack: stack::RawStack, target: &Target, lowest: u64) -> bool {
+    let goes_on = slot::used().iter().any(|slot| slot.id() == key.0 && slot.is_in(key.1));
+    let mut ledger = ledger::lock();
+    let Some(seen) = ledger.polls.get_mut(&key).filter(|_| goes_on) else { return false };
+    if let Some(call) = stack.call {
+        seen.was_in(probe::doing_in(target.tid.unsigned_abs(), call));
+    }
+    let waits = stack.call.is_some();
+    seen.add_stack(stack, lowest);
+    waits && seen.wants_holder()
+}
+
+/// Takes the stack of a poll, and searches who holds what it waits for. Whether there was one.
+fn take_stack(
+    sampler: &mut Sampler,
+    wanted: &Wanted,
+    asked: &mut Option<(Key, Target)>,
+    lowest: u64,
+) -> bool {
+    let Wanted { key, target, .. } = wanted;
+    let was_asking = sampler.is_asking();
+    let Some(stack) = sampler.begin(target) else {
+        if !was_asking && sampler.is_asking() {
+            *asked = Some((*key, *target));
+        }
+        return false;
+    };
+    if keep(*key, stack, target, lowest)
+        && let Some(holding) = sampler.holder(target)
+        && let Some(seen) = ledger::lock().polls.get_mut(key)
+    {
+        seen.holding = Some(holding);
+    }
+    true
 }
 
 /// A thread, as long as it has its slot.
@@ -76,11 +132,18 @@ impl Scanner {
             threads: Vec::new(),
             sampler: Some(Sampler::new(stacks)),
             throttle: Throttle::open(),
+            drivers: Drivers::default(),
             ids: RandomIdGenerator::default(),
             wanted: Vec::new(),
+            asked: None,
             next: 0,
             has_read_throttled: false,
         }
+    }
+
+    /// Whether a thread is to answer soon, and kept from ending until it has.
+    pub(super) fn is_asking(&self) -> bool {
+        self.sampler.as_ref().is_some_and(Sampler::is_asking)
     }
 
     /// How long all polls can be left alone, for so many ticks at most.
@@ -131,6 +194,9 @@ impl Scanner {
             if thread.innermost == start {
                 self.next = self.next.min(thread.due);
             }
+            if looked.is_some() && age >= rhythm.half() {
+                self.look_at_driver(index, slot, &mut ledger, now);
+            }
             if age < rhythm.old() {
                 activity = Activity::Polls;
             } else if activity == Activity::None {
@@ -144,19 +210,29 @@ impl Scanner {
         activity
     }
 
-    /// Takes the stacks that are wanted. A thread that runs may let itself be waited for.
+    /// Takes the stacks that are wanted. A poll that has none yet is looked at for a while: whoever
+    /// runs may block, and has to be seen to run for a moment before it is interrupted.
     fn take_stacks(&mut self, rhythm: Rhythm) {
-        for (key, target) in self.wanted.drain(..) {
-            let Some(stack) = self.sampler.as_mut().and_then(|sampler| sampler.sample(&target))
-            else {
-                continue;
-            };
-            // It may be of a later poll, if that one has ended meanwhile.
-            let goes_on = slot::used().iter().any(|slot| slot.id() == key.0 && slot.is_in(key.1));
-            if goes_on && let Some(seen) = ledger::lock().polls.get_mut(&key) {
-                seen.add_stack(stack, rhythm.lowest);
+        let Some(sampler) = self.sampler.as_mut() else { return };
+        // One thread at a time can be interrupted.
+        self.wanted.sort_by_key(|wanted| wanted.has_stacks);
+        let start = Instant::now();
+        loop {
+            if let Some((target, stack)) = sampler.answered()
+                && let Some((key, _)) = self.asked.take_if(|(_, of)| *of == target)
+            {
+                keep(key, stack, &target, rhythm.lowest);
+                self.wanted.retain(|wanted| wanted.key != key);
             }
+            self.wanted
+                .retain(|wanted| !take_stack(sampler, wanted, &mut self.asked, rhythm.lowest));
+            let is_waited_for = |wanted: &Wanted| !wanted.has_stacks || !wanted.waits_for_cpu;
+            if !self.wanted.iter().any(is_waited_for) || start.elapsed() > PATIENCE {
+                break;
+            }
+            thread::sleep(stack::PAUSE);
         }
+        self.wanted.clear();
     }
 
     /// What the quota took is read only when a poll may have been slow for it.
@@ -219,9 +295,12 @@ impl Scanner {
             victims::count(seen, &owner);
         }
         let own = age.saturating_sub(snapshot.nested);
+        let lacks_stack = own >= now.rhythm.half() && seen.stacks.is_empty();
         if own >= now.rhythm.half() && seen.wants_stack(own) {
             let key = (slot.id(), snapshot.start);
-            self.wanted.extend(target.map(|target| (key, target)));
+            let (has_stacks, waits_for_cpu) = (!seen.stacks.is_empty(), seen.waits_for_cpu());
+            let wanted = |target| Wanted { key, target, has_stacks, waits_for_cpu };
+            self.wanted.extend(target.map(wanted));
         }
         if own >= now.rhythm.lowest && known.is_some() {
             let missing =
@@ -230,6 +309,9 @@ impl Scanner {
             if let Some(thread) = self.threads.get_mut(index) {
                 thread.due = now.rhythm.next_look(snapshot.start, now.at, report);
             }
+        }
+        if lacks_stack && let Some(thread) = self.threads.get_mut(index) {
+            thread.due = thread.due.min(now.at.saturating_add(clock::ticks(AGAIN_NS)));
         }
         Some(age)
     }
@@ -297,6 +379,27 @@ impl Scanner {
             ledger.report(stall);
         }
         Some(missing_ns)
+    }
+
+    /// Notes whether another worker waits for I/O and timers while this one is blocked.
+    fn look_at_driver(&mut self, index: usize, slot: &Slot, ledger: &mut Ledger, now: Now) {
+        let Some(thread) = self.threads.get(index) else { return };
+        let Some(seen) = ledger.polls.get_mut(&(slot.id(), thread.last)) else { return };
+        let Some(owner) = thread.owner.as_ref().filter(|_| seen.wants_driver()) else { return };
+        let runtime = owner.runtime.as_ref().map(|runtime| runtime.id);
+        let is_worker = |other: &Owner| {
+            let of = other.runtime.as_ref().filter(|runtime| runtime.workers.is_some());
+            of.is_some() && of.map(|runtime| runtime.id) == runtime
+        };
+        let others = self.threads.iter().enumerate().filter(|(at, _)| *at != index);
+        let others = others.filter_map(|(_, other)| {
+            let owner = other.owner.as_ref().filter(|owner| is_worker(owner))?;
+            let is_old = now.at.saturating_sub(other.last) >= now.rhythm.lowest;
+            Some((owner.thread.id, other.last != 0 && is_old))
+        });
+        if let Some(is_idle) = self.drivers.are_idle(owner, others) {
+            seen.note_driver(is_idle);
+        }
     }
 
     /// Threads of the same runtime whose innermost poll has passed the lowest threshold.

@@ -7,11 +7,14 @@ use opentelemetry::trace::{SpanId, TraceId};
 use crate::polling::clock;
 use crate::polling::slot::Snapshot;
 use crate::polling::usage::Usage;
-use crate::stack::RawStack;
+use crate::stack::{Holding, RawStack};
 use crate::watchdog::cause::{self, Cause, Doing, Samples, Split};
 
 /// A wait for a CPU that is shorter can't be told from the time that it takes to look.
 const READING_NS_MAX: u64 = 200_000;
+
+/// Looks at the other workers for one poll.
+const DRIVER_LOOKS_MAX: u32 = 16;
 
 /// Stacks that are kept of one poll: their common ancestor is what lasted.
 pub(super) const STACKS_MAX: usize = 6;
@@ -42,18 +45,21 @@ pub(crate) struct Seen {
     /// Wait for a CPU before it was first looked at.
     unseen: u64,
     samples: Samples,
-    /// Page faults, and when they were counted: first, and last.
-    faults: Option<[(u64, u64); 2]>,
+    /// Page faults without and with the disk, and when they were counted: first, and last.
+    faults: Option<[([u64; 2], u64); 2]>,
     throttled: Option<u64>,
     pub(super) stacks: Vec<RawStack>,
     /// Own time from which on another stack is wanted, in ticks.
     stack_from: u64,
+    pub(super) holding: Option<Holding>,
     pub(super) ids: Option<Ids>,
     /// The next report is due when it has blocked for so long, ns; 0 before the first.
     pub(super) report_at_ns: u64,
     pub(super) queue: Option<u64>,
     pub(super) victims: Option<u64>,
     pub(super) stalled: bool,
+    /// Looks at which the runtime's I/O and timers were waited for by nobody, and at which they were.
+    driver: [u32; 2],
     /// When another poll was found in its place; 0 as long as it is the innermost.
     pub(super) left: u64,
 }
@@ -87,7 +93,11 @@ pub(crate) struct Findings {
     pub(crate) throttled: u64,
     pub(crate) victims: Option<u64>,
     pub(crate) stalled: bool,
+    /// Whether the I/O and timers of the runtime waited as well.
+    pub(crate) driver_idle: Option<bool>,
     pub(crate) stacks: Vec<RawStack>,
+    /// What is known of who holds the lock that it waits for.
+    pub(crate) holding: Option<Holding>,
     pub(crate) ids: Option<Ids>,
 }
 
@@ -115,11 +125,13 @@ impl Seen {
             throttled: None,
             stacks: Vec::new(),
             stack_from: 0,
+            holding: None,
             ids: None,
             report_at_ns: 0,
             queue: None,
             victims: None,
             stalled: false,
+            driver: [0; 2],
             left: 0,
         }
     }
@@ -158,9 +170,10 @@ impl Seen {
     }
 
     /// Whether one more stack would tell something. A thread that waits for a CPU has nothing new to
-    /// say, and keeps who asks it waiting.
+    /// say.
     pub(super) fn wants_stack(&self, own: u64) -> bool {
-        own >= self.stack_from && self.stacks.len() < STACKS_MAX && self.pending == 0
+        let is_new = !self.waits_for_cpu() || self.stacks.is_empty();
+        is_new && own >= self.stack_from && self.stacks.len() < STACKS_MAX
     }
 
     /// One is enough for the time before the threshold, and for each doubling of it.
@@ -172,7 +185,40 @@ impl Seen {
         };
     }
 
-    pub(super) fn count_faults(&mut self, faults: Option<u64>) {
+    /// It was found in this while its stack was taken. Counts only as long as nothing else was seen:
+    /// the looks are what is evenly spread.
+    pub(super) fn was_in(&mut self, doing: Doing) {
+        if self.samples.waiting() == 0 {
+            self.samples.add(doing);
+        }
+    }
+
+    /// Whether it is worth while to search for who holds what it waits for.
+    pub(super) fn wants_holder(&self) -> bool {
+        self.holding.is_none()
+    }
+
+    /// Whether it was ready without a CPU when it was looked at last.
+    pub(super) fn waits_for_cpu(&self) -> bool {
+        self.pending > 0
+    }
+
+    /// Whether a look at the runtime's other workers would tell something.
+    pub(super) fn wants_driver(&self) -> bool {
+        self.driver.iter().sum::<u32>() < DRIVER_LOOKS_MAX
+    }
+
+    pub(super) fn note_driver(&mut self, is_idle: bool) {
+        self.driver[usize::from(!is_idle)] += 1;
+    }
+
+    /// At most looks.
+    fn driver_idle(&self) -> Option<bool> {
+        let [idle, driven] = self.driver;
+        (idle + driven > 0).then_some(idle > driven)
+    }
+
+    pub(super) fn count_faults(&mut self, faults: Option<[u64; 2]>) {
         if let Some(faults) = faults {
             let last = (faults, self.at);
             self.faults = Some([self.faults.map_or(last, |[first, _]| first), last]);
@@ -214,7 +260,9 @@ impl Seen {
         let mut findings = Findings {
             victims: self.victims,
             stalled: self.stalled,
+            driver_idle: self.driver_idle(),
             stacks: self.stacks.clone(),
+            holding: self.holding.clone(),
             ids: self.ids,
             ..Findings::default()
         };
@@ -257,11 +305,13 @@ impl Seen {
     }
 
     /// Page faults in so much time, at the rate that was seen.
-    fn faults_in(&self, own: u64) -> u64 {
+    fn faults_in(&self, own: u64) -> [u64; 2] {
         let [(first, from), (last, to)] = self.faults.unwrap_or_default();
         let window = clock::nanoseconds(to.saturating_sub(from));
-        let faults = u128::from(last.saturating_sub(first)) * u128::from(own);
-        u64::try_from(faults / u128::from(window.max(1))).unwrap_or(u64::MAX)
+        [0, 1].map(|kind: usize| {
+            let faults = u128::from(last[kind].saturating_sub(first[kind])) * u128::from(own);
+            u64::try_from(faults / u128::from(window.max(1))).unwrap_or(u64::MAX)
+        })
     }
 
     /// A thread that is throttled is ready, and charged with nothing.

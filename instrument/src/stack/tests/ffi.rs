@@ -49,3 +49,28 @@ pub(super) fn make_undumpable() {
     // SAFETY: sets one flag of this process.
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) }, 0);
 }
+
+/// A mutex of the C library, which stays where it is.
+pub(super) struct CMutex(Box<std::cell::UnsafeCell<libc::pthread_mutex_t>>);
+
+// SAFETY: it is made for threads.
+unsafe impl Send for CMutex {}
+
+// SAFETY: as above.
+unsafe impl Sync for CMutex {}
+
+impl CMutex {
+    pub(super) fn new() -> Self {
+        Self(Box::new(std::cell::UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER)))
+    }
+
+    pub(super) fn lock(&self) {
+        // SAFETY: the mutex was initialised, and lives as long as this.
+        assert_eq!(unsafe { libc::pthread_mutex_lock(self.0.get()) }, 0);
+    }
+
+    pub(super) fn unlock(&self) {
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::pthread_mutex_unlock(self.0.get()) }, 0);
+    }
+}

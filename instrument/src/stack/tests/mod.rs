@@ -5,6 +5,7 @@ mod builds;
 mod cost;
 mod ffi;
 mod load;
+mod locks;
 mod soak;
 
 use std::path::{Path, PathBuf};

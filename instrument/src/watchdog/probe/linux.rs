@@ -5,7 +5,7 @@ use std::io::Read;
 
 use libc::c_long;
 
-use crate::watchdog::cause::{Cause, Doing};
+use crate::watchdog::cause::{Cause, Doing, Work};
 
 /// Longest line of interest.
 const LINE_BYTES_MAX: usize = 512;
@@ -16,17 +16,33 @@ pub(super) fn doing(thread: u32) -> Option<Doing> {
     match read(thread, "syscall", &mut line).and_then(system_call) {
         Some(Call::None) => Some(Doing::Running),
         Some(Call::Outside) => outside(thread),
-        Some(Call::Number { number, first }) => Some(doing_in(thread, number, first)),
+        Some(Call::Number { number, first }) => Some(of_call(thread, number, first)),
         // Refused when the process may not be traced: its state is for everyone.
         None => by_state(thread),
     }
 }
 
-/// Page faults of a thread that needed no disk.
-pub(super) fn faults(thread: u32) -> Option<u64> {
+/// What a worker does. None when it has ended, or when the kernel does not let us look.
+pub(super) fn work(thread: u32) -> Option<Work> {
+    #[cfg(target_arch = "x86_64")]
+    const OLD_WAIT: c_long = libc::SYS_epoll_wait;
+    #[cfg(not(target_arch = "x86_64"))]
+    const OLD_WAIT: c_long = libc::SYS_epoll_pwait;
+    const WAITS: [c_long; 3] = [OLD_WAIT, libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2];
     let mut line = [0; LINE_BYTES_MAX];
-    let fields = after_name(read(thread, "stat", &mut line)?)?;
-    fields.split(' ').nth(7)?.parse().ok()
+    Some(match read(thread, "syscall", &mut line).and_then(system_call)? {
+        Call::None => Work::Runs,
+        Call::Number { number, .. } if WAITS.contains(&number) => Work::Drives,
+        Call::Number { number: libc::SYS_futex, .. } => Work::Parked,
+        Call::Outside | Call::Number { .. } => Work::Other,
+    })
+}
+
+/// Page faults of a thread: those that needed no disk, and those that did.
+pub(super) fn faults(thread: u32) -> Option<[u64; 2]> {
+    let mut line = [0; LINE_BYTES_MAX];
+    let mut fields = after_name(read(thread, "stat", &mut line)?)?.split(' ').skip(7);
+    Some([fields.next()?.parse().ok()?, fields.nth(1)?.parse().ok()?])
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -89,7 +105,12 @@ fn by_state(thread: u32) -> Option<Doing> {
     }
 }
 
-fn doing_in(thread: u32, number: c_long, first: u64) -> Doing {
+/// What a thread does that is in a system call with this number and first argument.
+pub(super) fn doing_in(thread: u32, [number, first]: [u64; 2]) -> Doing {
+    of_call(thread, c_long::try_from(number).unwrap_or(-1), first)
+}
+
+fn of_call(thread: u32, number: c_long, first: u64) -> Doing {
     if let Some(cause) = cause_of(number) {
         return Doing::Waiting(cause);
     }
