@@ -5,10 +5,14 @@
 
 mod advice;
 mod attribute;
+mod blocks;
 mod causes;
 mod churn;
 mod collectors;
 mod debugging;
+#[cfg(target_os = "linux")]
+#[allow(dead_code)]
+mod detection;
 mod environment;
 mod examples;
 mod export;
@@ -22,6 +26,7 @@ mod held;
 mod innocents;
 mod interface;
 mod layer;
+mod locks;
 mod metrics;
 mod opentelemetry;
 mod receiver;

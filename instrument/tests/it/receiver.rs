@@ -260,6 +260,10 @@ impl Poll {
         }
     }
 
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.attributes.contains_key(key)
+    }
+
     pub(crate) fn is_stall(&self) -> bool {
         self.flag("holdup.stall")
     }

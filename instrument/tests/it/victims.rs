@@ -1,7 +1,7 @@
 //! Who waits while a worker is blocked.
 
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holdup::DetectBlocking;
 use tokio::runtime::{Builder, Runtime};
@@ -57,4 +57,44 @@ fn a_runtime_with_a_worker_left_is_not_stalled() {
     let polls = session.finish();
     assert!(!polls[0].flag("holdup.runtime.stalled"), "{polls:?}");
     assert_eq!(polls[0].integer("holdup.victims"), Some(0), "{polls:?}");
+}
+
+/// Linux alone tells where the other workers are.
+#[cfg(target_os = "linux")]
+#[test]
+fn timers_that_wait_for_a_blocked_worker_are_told_of() {
+    let session = Session::with(|builder| builder.threshold(Duration::from_millis(50)));
+    let runtime = two_workers();
+    let (mut late, mut told, mut attempts) = (Vec::new(), Vec::new(), 0);
+    // Which worker has the driver when the block begins is up to tokio.
+    while attempts < 40 && !(late.contains(&true) && late.contains(&false)) {
+        attempts += 1;
+        runtime.block_on(async {
+            // Both workers have polled something that is watched, and are known.
+            let known = (0..8).map(|_| async { block(1) }.detect_blocking("it::known"));
+            for task in known.map(tokio::spawn).collect::<Vec<_>>() {
+                task.await.unwrap();
+            }
+            let timer = tokio::spawn(async {
+                let start = Instant::now();
+                tokio::time::sleep(Duration::from_millis(60)).await;
+                start.elapsed()
+            });
+            let early = Duration::from_millis(if attempts % 2 == 0 { 20 } else { 0 });
+            let blocks = tokio::spawn(async move {
+                tokio::time::sleep(early).await;
+                async { block(400) }.detect_blocking("it::blocks").await;
+            });
+            late.push(timer.await.unwrap() > Duration::from_millis(250));
+            blocks.await.unwrap();
+        });
+    }
+    drop(runtime);
+    let polls = session.finish();
+    told.extend(polls.iter().filter(|poll| poll.function() == "it::blocks").map(|poll| {
+        poll.has("holdup.runtime.driver_idle").then(|| poll.flag("holdup.runtime.driver_idle"))
+    }));
+    let wrong = late.iter().zip(&told).filter(|(late, told)| told.is_some_and(|t| t != **late));
+    assert!(wrong.count() * 10 <= late.len(), "{late:?} {told:?}");
+    assert!(told.iter().any(Option::is_some), "{late:?} {told:?}");
 }
