@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod attach;
+mod conformance;
 mod connections;
 mod demo;
 mod engine;

@@ -87,7 +87,7 @@ pub(crate) fn send(collector: &Collector, headers: &[(&str, &str)], body: Vec<u8
     post(&format!("{}/v1/traces", collector.http()), headers, body)
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).expect("memory");
     encoder.finish().expect("memory")

@@ -7,6 +7,7 @@ mod imports;
 mod length;
 mod links;
 mod modules;
+mod named;
 mod places;
 mod text;
 mod tokens;

@@ -159,6 +159,10 @@ pub(crate) struct Settings {
     /// Connections of each listener at a time; one more has the most silent one end [default: 4096]
     #[arg(long, env = "HOLDUP_CONNECTIONS_MAX", value_name = "COUNT")]
     connections_max: Option<usize>,
+    /// Connections older than this are asked to end, so that clients spread anew [default: 1h]
+    #[arg(long, env = "HOLDUP_CONNECTION_AGE_MAX", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde")]
+    connection_age_max: Option<Duration>,
     /// Another name that the page answers to, beside localhost and addresses; may be given several
     /// times
     #[arg(long, env = "HOLDUP_PAGE_HOST", value_name = "NAME", value_delimiter = ',')]
@@ -202,6 +206,7 @@ impl Settings {
             elements_max: self.elements_max.or(file.elements_max),
             waiting_bytes_max: self.waiting_bytes_max.or(file.waiting_bytes_max),
             connections_max: self.connections_max.or(file.connections_max),
+            connection_age_max: self.connection_age_max.or(file.connection_age_max),
             page_host: if self.page_host.is_empty() { file.page_host } else { self.page_host },
         }
     }
@@ -227,6 +232,7 @@ impl Settings {
             connections: Bounds {
                 connections_max: at_least_1("connections-max", self.connections_max)?
                     .unwrap_or(Bounds::default().connections_max),
+                age_max: self.connection_age_max.unwrap_or(Bounds::default().age_max),
                 ..Bounds::default()
             },
             requests: RequestLimits {

@@ -154,7 +154,11 @@ fn taken(
 fn refused(unreadable: Unreadable) -> Status {
     match unreadable {
         Unreadable::TooMany(too_many) => Status::resource_exhausted(too_many.to_string()),
-        corrupt => Status::invalid_argument(format!("the message is {corrupt}")),
+        corrupt => {
+            let text = format!("the message is {corrupt}");
+            let details = ErrorDetails::with_bad_request_violation("message", &text);
+            Status::with_error_details(Code::InvalidArgument, text, details)
+        }
     }
 }
 
