@@ -30,3 +30,4 @@ pub use self::process::Process;
 pub use self::record::{Cpu, Options, Profile, Progress, Recording, Stack, Stretch, Track, record};
 pub use self::role::{Activity, Role};
 pub use self::sampler::Counts;
+pub use self::stop::Pause;

@@ -11,7 +11,7 @@ use crate::error::AttachError;
 use crate::memory::Mappings;
 use crate::modules::Modules;
 use crate::process::Process;
-use crate::stop::{NotStopped, Stopper};
+use crate::stop::{NotStopped, Pause, Stopper};
 use crate::thread::{Blocked, Thread, Whereabouts};
 
 /// A thread that moves while it is copied is tried again so often; then it is stopped.
@@ -69,7 +69,7 @@ pub struct Counts {
     /// Threads that had not run since they were read.
     pub unmoved: u64,
     /// Threads that were stopped, each for as long.
-    pub pauses: Vec<Duration>,
+    pub pauses: Vec<Pause>,
     /// Copies thrown away, because the thread had run meanwhile.
     pub moved: u64,
     /// Stacks of which outer frames are missing.

@@ -18,6 +18,16 @@ use crate::memory::Mappings;
 /// How often the thread that waits is woken then, until it has ended.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// How long a stop took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pause {
+    /// From the request until the thread was released: at least as long as it stood still. On a
+    /// machine without a free CPU the thread spends most of it waiting for one, as it would have.
+    pub whole: Duration,
+    /// From when the kernel told that it stands still until it was released.
+    pub held: Duration,
+}
+
 /// What a stop brought.
 #[derive(Debug)]
 pub(crate) struct Stopped {
@@ -25,8 +35,7 @@ pub(crate) struct Stopped {
     /// The stack from the stack pointer on.
     pub(crate) stack: Vec<u8>,
     pub(crate) is_cut: bool,
-    /// From the request to stop until the thread was released: at least as long as it stood still.
-    pub(crate) pause: Duration,
+    pub(crate) pause: Pause,
 }
 
 /// Why there was no stop.
@@ -143,6 +152,7 @@ fn stop(
         Waited::Stopped { signal } => signal,
         Waited::Ended | Waited::NotYet => return Some(Err(NotStopped::Gone)),
     };
+    let held = Instant::now();
     let registers = ffi::registers(tid);
     let mut is_cut = false;
     if let Ok(registers) = &registers {
@@ -150,7 +160,7 @@ fn stop(
         is_cut = mappings.copy_stack(pid, registers.start.sp, &mut stack);
     }
     let released = ffi::detach(tid, signal);
-    let pause = asked.elapsed();
+    let pause = Pause { whole: asked.elapsed(), held: held.elapsed() };
     Some(match (registers, released) {
         (Ok(registers), Ok(())) => Ok(Stopped { registers, stack, is_cut, pause }),
         (Err(error), Ok(())) => Err(refused(error)),
