@@ -46,6 +46,8 @@ mod findings;
 mod fork_ffi;
 #[cfg(feature = "otlp")]
 mod install;
+#[cfg(feature = "otlp")]
+mod join;
 #[cfg(feature = "layer")]
 mod layer;
 #[cfg(feature = "otlp")]

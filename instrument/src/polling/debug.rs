@@ -30,7 +30,6 @@ pub(crate) enum What {
     /// It was done after one poll, which was a slow one. In ticks.
     OnePoll { start: u64, duration: u64 },
     /// Its task panicked with this message, and its handle was dropped.
-    #[allow(dead_code)]
     UnseenPanic { message: Option<String> },
 }
 

@@ -169,6 +169,36 @@ fn a_poll_that_uses_up_its_budget_is_told_of() {
 }
 
 #[test]
+fn a_panic_that_nobody_looks_at_is_told_of() {
+    async fn panics(message: &'static str) {
+        yield_now().await;
+        panic!("{message}");
+    }
+    let found = Found::with_threshold(400 * MS);
+    let line = line!() + 4;
+    on_one_thread(async {
+        let looked_at = holdup::debug::spawn("it::looked at", panics("seen")).await;
+        assert!(looked_at.unwrap_err().is_panic());
+        drop(holdup::debug::spawn("it::dropped", panics("in the dark")));
+        let late = holdup::debug::spawn("it::late", panics("before its handle is dropped"));
+        while !late.is_finished() {
+            yield_now().await;
+        }
+        drop(late);
+        let fine = holdup::debug::spawn("it::fine", async { 7 });
+        assert_eq!(fine.await.unwrap(), 7);
+        drop(holdup::debug::spawn("it::done", async {}));
+        yield_now().await;
+    });
+    eventually("both are told of", || found.of(Kind::UnseenPanic).len() >= 2);
+    let told = found.of(Kind::UnseenPanic);
+    let functions = told.iter().map(|finding| finding.function.as_str()).collect::<Vec<_>>();
+    assert_eq!(functions, ["it::dropped", "it::late"]);
+    assert_eq!((told[0].message.as_deref(), told[0].line), (Some("in the dark"), line));
+    assert!(told[0].to_string().contains("in the dark"), "{}", told[0]);
+}
+
+#[test]
 fn without_it_nothing_of_this_is_told() {
     let kept = Kept::default();
     let session = Session::with(|builder| builder.on_finding(kept.keep()));
