@@ -19,7 +19,7 @@ mod target;
 /// - `slow_await = "1s"`, `starved = "100ms"`: with either of them all of the function's time is
 ///   accounted for, as by [`timed`](https://docs.rs/holdup/latest/holdup/fn.timed.html), and it is
 ///   reported when it was suspended, or ready and not polled, for so long altogether. That costs an
-///   allocation a call, and some 60 ns a poll.
+///   allocation a call, and more reads of the clock a poll.
 /// - `name = "shop::checkout"`: reported in place of the function's full path.
 ///
 /// # Examples
