@@ -297,10 +297,9 @@ impl Scanner {
         let own = age.saturating_sub(snapshot.nested);
         let lacks_stack = own >= now.rhythm.half() && seen.stacks.is_empty();
         if own >= now.rhythm.half() && seen.wants_stack(own) {
-            let key = (slot.id(), snapshot.start);
-            let (has_stacks, waits_for_cpu) = (!seen.stacks.is_empty(), seen.waits_for_cpu());
-            let wanted = |target| Wanted { key, target, has_stacks, waits_for_cpu };
-            self.wanted.extend(target.map(wanted));
+            let (key, waits_for_cpu) = ((slot.id(), snapshot.start), seen.waits_for_cpu());
+            let of = |target| Wanted { key, target, has_stacks: !lacks_stack, waits_for_cpu };
+            self.wanted.extend(target.map(of));
         }
         if own >= now.rhythm.lowest && known.is_some() {
             let missing =
@@ -310,8 +309,8 @@ impl Scanner {
                 thread.due = now.rhythm.next_look(snapshot.start, now.at, report);
             }
         }
-        if lacks_stack && let Some(thread) = self.threads.get_mut(index) {
-            thread.due = thread.due.min(now.at.saturating_add(clock::ticks(AGAIN_NS)));
+        if lacks_stack {
+            self.look_again_soon(index, now);
         }
         Some(age)
     }
@@ -379,6 +378,13 @@ impl Scanner {
             ledger.report(stall);
         }
         Some(missing_ns)
+    }
+
+    /// A poll whose stack could not be taken is not left alone for as long as others.
+    fn look_again_soon(&mut self, index: usize, now: Now) {
+        if let Some(thread) = self.threads.get_mut(index) {
+            thread.due = thread.due.min(now.at.saturating_add(clock::ticks(AGAIN_NS)));
+        }
     }
 
     /// Notes whether another worker waits for I/O and timers while this one is blocked.
