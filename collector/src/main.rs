@@ -104,6 +104,8 @@ fn start_logging(command: &Command) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Where stderr takes nothing, on a full disk for one, saying so there would be a panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     match command {
         // Its supervisor logs each line with a time and a source.
