@@ -50,8 +50,25 @@ impl Collector {
     /// When it does not come up; its log is in the message.
     #[must_use]
     pub fn start(data: &Path, arguments: &[&str]) -> Self {
+        Self::spawn(data, Self::command(data, arguments))
+    }
+
+    /// Starts one that goes on when a file gets longer than it may.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_ignoring_lengths(data: &Path, arguments: &[&str]) -> Self {
+        let command = Self::command(data, arguments);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        shell.arg(command.get_program()).args(command.get_args());
+        Self::spawn(data, shell)
+    }
+
+    fn spawn(data: &Path, mut command: Command) -> Self {
         let log = data.join("serve.log");
-        let mut child = Self::command(data, arguments)
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(File::options().create(true).append(true).open(&log).expect("a log"))
             .spawn()

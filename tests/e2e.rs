@@ -7,6 +7,7 @@ mod attach;
 mod conformance;
 mod connections;
 mod demo;
+mod durable;
 mod engine;
 mod measuring;
 mod receiving;

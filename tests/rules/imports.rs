@@ -14,7 +14,7 @@ struct Wall {
     instead: &'static str,
 }
 
-const WALLS: [Wall; 6] = [
+const WALLS: [Wall; 7] = [
     Wall {
         folder: "attach/",
         except: &[],
@@ -73,11 +73,30 @@ const WALLS: [Wall; 6] = [
             "futures_util",
             "tracing",
             "clickhouse",
+            "crate::batch",
+            "crate::log",
             "crate::store",
             "crate::receive",
             "async",
         ],
         instead: "the fold is a pure function of spans and times: pass in what it needs",
+    },
+    Wall {
+        folder: "collector/src/log/",
+        except: &[],
+        forbidden: &[
+            "clickhouse",
+            "opentelemetry_proto",
+            "crate::batch",
+            "crate::decode",
+            "crate::fold",
+            "crate::metrics",
+            "crate::receive",
+            "crate::request",
+            "crate::span",
+            "crate::store",
+        ],
+        instead: "the log knows nothing of what is in it: give it bytes, a key and a label",
     },
     Wall {
         folder: "collector/src/",
@@ -183,6 +202,10 @@ fn modules_use_only_what_they_may() {
     caught(
         &one("collector/src/page/api.rs", "use clickhouse::Client;"),
         "only collector/src/store",
+    );
+    caught(
+        &one("collector/src/log/mod.rs", "use crate::decode::Decoded;"),
+        "knows nothing of what",
     );
     let manifest = File::new("instrument/Cargo.toml", "holdup-collector.workspace = true");
     caught(&manifests_that_reach_up(&[manifest]), "turn it round");
