@@ -87,6 +87,13 @@ pub const FINDING_PREFIX: &str = "holdup.finding.";
 pub const HANDLER_LOST: &str = "holdup.handler.lost";
 /// Panics of handlers. Sum, delta.
 pub const HANDLER_PANICS: &str = "holdup.handler.panics";
+/// Slow polls that were allowed to be. Sum, delta.
+pub const ALLOWED: &str = "holdup.poll.allowed";
+/// How long isolated work waited for a thread. Exponential histogram, seconds, delta, with
+/// [`FUNCTION`].
+pub const ISOLATE_QUEUE: &str = "holdup.isolate.queue";
+/// How long isolated work ran. Exponential histogram, seconds, delta, with [`FUNCTION`].
+pub const ISOLATE_RUN: &str = "holdup.isolate.run";
 /// Workers of a runtime. Gauge, with [`RUNTIME`] like all that follow.
 pub const RUNTIME_WORKERS: &str = "holdup.runtime.workers";
 /// Time that the workers were not parked. Sum, delta, seconds.

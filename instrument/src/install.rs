@@ -9,7 +9,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use crate::export::{self, Exporter, Target};
 use crate::findings::{self, Finding, HandlerGuard, Wants};
 use crate::polling::{clock, record, timed};
-use crate::thresholds::{self, Rule, Threshold};
+use crate::thresholds::{self, AllowList, Rule, Threshold};
 use crate::{settings, stack, watchdog};
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
@@ -81,6 +81,7 @@ pub struct Builder {
     ignores_rules_of_environment: bool,
     reports_per_minute: Option<u32>,
     report_descheduled: bool,
+    allowed: AllowList,
     signal: Option<bool>,
     flush_timeout: Option<Duration>,
     metrics_every: Option<Duration>,
@@ -144,6 +145,15 @@ impl Builder {
     /// the next one. Else `HOLDUP_REPORTS_PER_MINUTE`, else 600.
     pub fn reports_per_minute(mut self, reports: u32) -> Self {
         self.reports_per_minute = Some(reports);
+        self
+    }
+
+    /// Functions that may block, by pattern: `shop::startup::*` may, `!shop::startup::serve` in it
+    /// may not. Of the functions on the stack and the one that is watched, the innermost that a pattern
+    /// is for decides; of several patterns the last. `HOLDUP_ALLOW` has the same form, with commas, and
+    /// comes before those of the code. See also [`allow_blocking`](crate::allow_blocking).
+    pub fn allow(mut self, patterns: &str) -> Self {
+        self.allowed.add(patterns);
         self
     }
 
@@ -281,7 +291,8 @@ impl Builder {
         // A provider gives its spans ids of its own: one that goes on can't be told again by it.
         let stalls = matches!(target, Target::Otlp { .. });
         // First: the watchdog's tick follows from them.
-        thresholds::start(threshold, rules);
+        let allowed = thresholds::allow_list(settings::variable, self.allowed);
+        thresholds::start(threshold, rules, allowed);
         let settings = findings::Settings {
             reports_per_minute: reports,
             reports_descheduled: self.report_descheduled,

@@ -39,6 +39,8 @@ pub mod contract;
 pub mod debug;
 
 #[cfg(feature = "otlp")]
+mod allowed;
+#[cfg(feature = "otlp")]
 mod export;
 #[cfg(feature = "otlp")]
 mod findings;
@@ -46,6 +48,8 @@ mod findings;
 mod fork_ffi;
 #[cfg(feature = "otlp")]
 mod install;
+#[cfg(feature = "otlp")]
+mod isolate;
 #[cfg(feature = "otlp")]
 mod join;
 #[cfg(feature = "layer")]
@@ -106,10 +110,12 @@ pub mod symbols {
 pub use crate::layer::{HoldupLayer, layer};
 #[cfg(feature = "otlp")]
 pub use crate::{
+    allowed::{AllowBlocking, Scoped, allow_blocking, forbid_blocking},
     findings::{
         Blame, Finding, HandlerGuard, Holder, Kind, LockHolder, on_finding, on_slow_poll, on_stall,
     },
     install::{Builder, Guard, InstallError, builder, init},
+    isolate::{Isolated, isolate, isolate_named},
     polling::{site::Site, timed::Outcome},
     runtime::watch_runtime,
     thresholds::{Threshold, set_threshold},

@@ -18,6 +18,8 @@ const ENABLED: &str = "HOLDUP_ENABLED";
 pub(crate) const THRESHOLD_VARIABLE: &str = "HOLDUP_THRESHOLD";
 /// Rules such as `shop::*=200ms,runtime:batch=1s`.
 pub(crate) const THRESHOLDS_VARIABLE: &str = "HOLDUP_THRESHOLDS";
+/// Patterns such as `shop::startup::*,!shop::startup::serve`.
+pub(crate) const ALLOW_VARIABLE: &str = "HOLDUP_ALLOW";
 /// A number.
 const REPORTS_VARIABLE: &str = "HOLDUP_REPORTS_PER_MINUTE";
 /// Poll spans in a minute.

@@ -8,7 +8,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_sdk::Resource as SdkResource;
 use prost::Message;
 
-use crate::contract;
 use crate::export::http::{Failure, Sender};
 use crate::export::variables::Signal;
 use crate::findings::{self, Unreported};
@@ -16,8 +15,9 @@ use crate::install::InstallError;
 use crate::measure::merge::Merger;
 use crate::measure::report::{self, Report, Span};
 use crate::measure::runtimes::Runtimes;
-use crate::polling::record;
+use crate::polling::{allow, record};
 use crate::settings::variable;
+use crate::{contract, isolate};
 
 /// The first report tells early that the service is there.
 const FIRST_AFTER: Duration = Duration::from_secs(1);
@@ -32,6 +32,7 @@ pub(super) struct Metrics {
     runtimes: Runtimes,
     captured: u64,
     dropped: u64,
+    allowed: u64,
     unreported: Unreported,
     findings: findings::Totals,
     interval: Duration,
@@ -61,6 +62,7 @@ impl Metrics {
             runtimes: Runtimes::default(),
             captured: record::captured(),
             dropped: record::dropped(),
+            allowed: allow::allowed(),
             unreported: findings::unreported(),
             findings: findings::Totals::read(),
             interval,
@@ -103,12 +105,19 @@ impl Metrics {
         let counted = self.merger.take();
         report.polls(counted.functions.iter());
         self.runtimes.report(&counted, &mut report);
+        let isolated = isolate::take_times();
+        let queue = isolated.iter().map(|(name, times)| (name, &times.queue));
+        report.durations(contract::ISOLATE_QUEUE, queue);
+        let run = isolated.iter().map(|(name, times)| (name, &times.run));
+        report.durations(contract::ISOLATE_RUN, run);
         let (captured, dropped) = (record::captured(), record::dropped());
+        let allowed = allow::allowed();
         let unreported = findings::unreported();
         let since = unreported.since(self.unreported);
         for (name, count) in [
             (contract::CAPTURED, captured - self.captured),
             (contract::DROPPED, dropped - self.dropped),
+            (contract::ALLOWED, allowed - self.allowed),
             (contract::SUPPRESSED, since.suppressed),
             (contract::DESCHEDULED, since.descheduled),
         ] {
@@ -122,7 +131,7 @@ impl Metrics {
         }
         self.findings = total;
         (self.captured, self.dropped, self.since) = (captured, dropped, span.until);
-        self.unreported = unreported;
+        (self.unreported, self.allowed) = (unreported, allowed);
         report.request(self.resource.clone()).encode_to_vec()
     }
 

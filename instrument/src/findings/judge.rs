@@ -13,8 +13,8 @@ use crate::findings::budget::Budget;
 use crate::findings::finding::{Blame, Finding, Kind, LockHolder};
 use crate::findings::history::History;
 use crate::findings::{Settings, unreported};
-use crate::polling::clock;
 use crate::polling::record::{self, Place, Record};
+use crate::polling::{allow, clock};
 use crate::stack::{self, Resolved};
 use crate::thresholds;
 use crate::watchdog::ledger::{self, Judged, Key, Stall};
@@ -238,6 +238,10 @@ impl Judge {
     ) -> Option<Told> {
         let resolved = stack::resolve(&mut self.names, &findings.stacks);
         if !was_announced && resolved.frames.iter().any(|frame| is_in_place(frame)) {
+            return None;
+        }
+        if !was_announced && thresholds::allows(&resolved.frames, &subject.place.function()) {
+            allow::count();
             return None;
         }
         // Descheduled by more than it had of its own, it is in here because that was asked for.

@@ -39,13 +39,22 @@ impl Report {
         &mut self,
         functions: impl Iterator<Item = (&'a String, &'a Histogram)>,
     ) {
+        self.durations(contract::POLL_DURATION, functions);
+    }
+
+    /// A histogram by name.
+    pub(crate) fn durations<'a>(
+        &mut self,
+        metric: &str,
+        functions: impl Iterator<Item = (&'a String, &'a Histogram)>,
+    ) {
         let points = functions.map(|(name, polls)| self.histogram(name, polls));
         let data = ExponentialHistogram {
             data_points: points.collect(),
             aggregation_temporality: AggregationTemporality::Delta.into(),
         };
         if !data.data_points.is_empty() {
-            self.push(contract::POLL_DURATION, "s", Data::ExponentialHistogram(data));
+            self.push(metric, "s", Data::ExponentialHistogram(data));
         }
     }
 

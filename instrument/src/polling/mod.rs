@@ -4,6 +4,7 @@
 //! the first time. Nothing here knows of the exporter or of any thread that reads along: they read
 //! the slots and take from the queue.
 
+pub(crate) mod allow;
 mod atomic;
 pub(crate) mod attention;
 pub(crate) mod clock;

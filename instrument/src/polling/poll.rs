@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::polling::record::{self, Place, Record, Timing};
 use crate::polling::site::Site;
 use crate::polling::slot::{self, Innermost, Slot};
-use crate::polling::{clock, switch};
+use crate::polling::{allow, clock, switch};
 
 /// Begins to time a poll. None when the thread is about to end and has no slot.
 #[inline(always)]
@@ -74,6 +74,9 @@ impl Drop for Entered {
 fn slow(slot: &Slot, site: &'static Site, timing: Timing) {
     let Some(limit) = site.reached(timing.own, slot.limit()) else { return };
     slot.note_slow(timing.start, timing.duration);
+    if slot.is_allowed() {
+        return allow::count();
+    }
     let threshold_ns = clock::nanoseconds(limit);
     if let Some(record) = Record::gather(slot, Place::Site(site), timing, threshold_ns, None) {
         record::push(record);

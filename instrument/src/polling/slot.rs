@@ -48,6 +48,8 @@ pub(crate) struct Slot {
     /// The slow poll that ended last.
     slow_from: AtomicU64,
     slow_to: AtomicU64,
+    /// Polls may be slow: see [`allow`](crate::polling::allow).
+    allowed: AtomicBool,
     taken: AtomicBool,
     /// Changes with each thread that takes the slot.
     generation: AtomicU32,
@@ -86,6 +88,7 @@ impl Slot {
             held: Mutex::new(None),
             slow_from: AtomicU64::new(0),
             slow_to: AtomicU64::new(0),
+            allowed: AtomicBool::new(false),
             taken: AtomicBool::new(false),
             generation: AtomicU32::new(0),
             owner: Mutex::new(None),
@@ -147,6 +150,21 @@ impl Slot {
         self.nested()
     }
 
+    /// What the thread polls, for this thread.
+    pub(crate) fn innermost_site(&self) -> Option<&'static Site> {
+        self.innermost().site
+    }
+
+    #[inline(always)]
+    pub(super) fn is_allowed(&self) -> bool {
+        self.allowed.load(Ordering::Relaxed)
+    }
+
+    /// To be followed, or preceded, by a change of the innermost poll, for those who read along.
+    pub(super) fn set_allowed(&self, allowed: bool) {
+        self.allowed.store(allowed, Ordering::Relaxed);
+    }
+
     pub(super) fn give_back(&self, ticks: u64) {
         let nested = self.innermost.nested.load(Ordering::Relaxed).saturating_sub(ticks);
         self.innermost.nested.store(nested, Ordering::Relaxed);
@@ -155,6 +173,15 @@ impl Slot {
     /// The innermost poll as a whole. None when there is none, or when it changes at this instant.
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
         self.innermost.snapshot()
+    }
+
+    /// The same of a poll that may not be slow.
+    pub(crate) fn snapshot_if_judged(&self) -> Option<Snapshot> {
+        let snapshot = self.snapshot()?;
+        let may_be_slow = self.is_allowed();
+        // The scope of that poll, if the poll is still the same: scopes are polls of their own.
+        fence(Ordering::Acquire);
+        (!may_be_slow && self.innermost_start() == snapshot.start).then_some(snapshot)
     }
 
     /// The innermost poll that `is_poll` lets pass, where any but the innermost of all has to have
@@ -258,6 +285,7 @@ impl Slot {
     fn clear(&self) {
         self.settle_by_other();
         self.turn.end(self, || None);
+        self.set_allowed(false);
         self.set_innermost(Innermost { site: None, start: 0, nested: 0 });
         self.innermost.span.store(0, Ordering::Relaxed);
         self.depth.store(0, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::polling::record::{self, Parent, Place, Record, Timing};
 use crate::polling::site::{Site, SiteCell};
 use crate::polling::slot::{self, HELD, Innermost, Slot, Snapshot};
-use crate::polling::{clock, runtime, switch};
+use crate::polling::{allow, clock, runtime, switch};
 
 /// Spans open at one time on one thread. Deeper ones are part of the deepest that fits.
 pub(crate) const SPANS_DEPTH_MAX: usize = 64;
@@ -153,6 +153,10 @@ pub(crate) fn exit(id: u64) -> Option<SlowFrame> {
     slot.exited.store(id, Ordering::Relaxed);
     slot.exited_own.store(own, Ordering::Relaxed);
     if own < slot.limit() || !switch::is_on() {
+        return None;
+    }
+    if slot.is_allowed() {
+        allow::count();
         return None;
     }
     // The lowest frame above the floor knows what was open below it: nothing, or a wrapped poll.

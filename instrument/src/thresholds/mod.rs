@@ -13,8 +13,10 @@ use crate::measure;
 use crate::polling::site::Site;
 use crate::polling::{attention, clock, slot, switch};
 
+mod allow;
 mod rule;
 
+pub(crate) use allow::{AllowList, allow_list};
 pub use rule::Threshold;
 pub(crate) use rule::{Rule, parse};
 
@@ -40,13 +42,14 @@ struct State {
     /// What the rules say of sites that were seen, by address; 0 for nothing.
     sites: HashMap<usize, (&'static Site, u64)>,
     refreshes: u32,
+    allowed: AllowList,
 }
 
 /// Puts a threshold and rules in force.
-pub(crate) fn start(base: Duration, rules: Vec<Rule>) {
+pub(crate) fn start(base: Duration, rules: Vec<Rule>, allowed: AllowList) {
     let base_ns = nanoseconds(base).max(1);
     let mut state = lock();
-    let state = state.insert(State { is_on: true, base_ns, rules, ..State::default() });
+    let state = state.insert(State { is_on: true, base_ns, rules, allowed, ..State::default() });
     state.apply();
 }
 
@@ -131,6 +134,11 @@ pub(crate) fn of_function(name: &str, runtime: Option<&str>) -> u64 {
         0 => state.of_runtime(runtime),
         own => own,
     }
+}
+
+/// Whether a poll of `function` may block where the frames say, innermost first.
+pub(crate) fn allows(frames: &[String], function: &str) -> bool {
+    lock().as_ref().is_some_and(|state| state.allowed.allows(frames, function))
 }
 
 /// The lowest threshold in force, in nanoseconds.

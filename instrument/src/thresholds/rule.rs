@@ -102,7 +102,7 @@ fn parse_rule(text: &str) -> Result<Rule, InstallError> {
 }
 
 /// `*` stands for any bytes, `?` for one.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
+pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     // Where to go on when what follows the last star does not match here.
     let mut retry = None;

@@ -254,7 +254,7 @@ impl Scanner {
         let thread = self.threads.get_mut(index)?;
         thread.identify(slot);
         let owner = Arc::clone(thread.owner.as_ref().filter(|owner| !owner.thread.exports())?);
-        let innermost = slot.snapshot()?;
+        let innermost = slot.snapshot_if_judged()?;
         thread.compare(&innermost);
         // A span that may be none is part of what is around it. If nothing there is known to be a
         // poll, it is looked at for its record and not reported.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod advice;
+mod allowed;
 mod attribute;
 mod blocks;
 mod causes;
@@ -25,6 +26,7 @@ mod handlers;
 mod held;
 mod innocents;
 mod interface;
+mod isolated;
 mod layer;
 mod locks;
 mod metrics;

@@ -125,7 +125,16 @@ impl Receiver {
 
     /// All histograms of a function.
     pub(crate) fn histograms(&self, function: &str) -> Vec<ExponentialHistogramDataPoint> {
-        let points = self.metrics("holdup.poll.duration").into_iter().flat_map(|m| match m.data {
+        self.durations("holdup.poll.duration", function)
+    }
+
+    /// All histograms of that metric of a function.
+    pub(crate) fn durations(
+        &self,
+        metric: &str,
+        function: &str,
+    ) -> Vec<ExponentialHistogramDataPoint> {
+        let points = self.metrics(metric).into_iter().flat_map(|m| match m.data {
             Some(Data::ExponentialHistogram(histogram)) => histogram.data_points,
             other => panic!("{other:?}"),
         });
