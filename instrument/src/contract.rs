@@ -137,6 +137,27 @@ pub const DRIVER_IDLE: &str = "holdup.runtime.driver_idle";
 /// took long. Boolean.
 pub const SAMPLED: &str = "holdup.sampled";
 
+/// Event name of a log record that tells of one live task.
+pub const TASK_EVENT: &str = "holdup.task";
+/// What the task is doing: `running`, `ready` or `idle`. String.
+pub const TASK_STATE: &str = "holdup.task.state";
+/// For how long. Integer, nanoseconds.
+pub const TASK_SINCE_NS: &str = "holdup.task.since_ns";
+/// Time since the task was made. Integer, nanoseconds.
+pub const TASK_AGE_NS: &str = "holdup.task.age_ns";
+/// Polls of the task that have ended. Integer.
+pub const TASK_POLLS: &str = "holdup.task.polls";
+/// Time of those. Integer, nanoseconds.
+pub const TASK_BUSY_NS: &str = "holdup.task.busy_ns";
+/// How long ago the task was last woken. Integer, nanoseconds.
+pub const TASK_WOKEN_NS: &str = "holdup.task.woken_ns";
+/// The same for all tasks of one dump. String, 16 hex digits.
+pub const DUMP_ID: &str = "holdup.dump.id";
+/// Why the dump was made: `periodic`, `stall` or `signal`. String.
+pub const DUMP_REASON: &str = "holdup.dump.reason";
+/// Live tasks that the dump doesn't list, as far as that is known. Integer.
+pub const DUMP_UNKNOWN: &str = "holdup.dump.unknown";
+
 /// Busy time of a span made by `tracing-opentelemetry`, a sum over all its polls. Integer,
 /// nanoseconds.
 pub const BUSY_NS: &str = "busy_ns";

@@ -9,8 +9,13 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use crate::export::{self, Exporter, Target};
 use crate::findings::{self, Finding, HandlerGuard, Wants};
 use crate::polling::{clock, record, timed};
+use crate::tasks::settings::TaskDumps;
 use crate::thresholds::{self, AllowList, Rule, Threshold};
 use crate::{settings, stack, watchdog};
+
+mod error;
+
+pub use error::InstallError;
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
@@ -82,6 +87,7 @@ pub struct Builder {
     reports_per_minute: Option<u32>,
     report_descheduled: bool,
     allowed: AllowList,
+    tasks: TaskDumps,
     signal: Option<bool>,
     flush_timeout: Option<Duration>,
     metrics_every: Option<Duration>,
@@ -154,6 +160,13 @@ impl Builder {
     /// comes before those of the code. See also [`allow_blocking`](crate::allow_blocking).
     pub fn allow(mut self, patterns: &str) -> Self {
         self.allowed.add(patterns);
+        self
+    }
+
+    /// When [dumps of the live tasks](crate::tasks) are made without being asked for. By default
+    /// never.
+    pub fn task_dumps(mut self, settings: TaskDumps) -> Self {
+        self.tasks = settings;
         self
     }
 
@@ -263,9 +276,20 @@ impl Builder {
         if !settings::enabled(settings::variable) {
             return Ok(Guard { running: None });
         }
+        self.start()
+    }
+
+    /// For tests, which are watched whatever is switched off in general: on a build machine
+    /// `OTEL_SDK_DISABLED` is often set. Thresholds are those of the test alone.
+    pub(crate) fn install_for_tests(self) -> Result<Guard, InstallError> {
+        Self { ignores_rules_of_environment: true, ..self }.start()
+    }
+
+    fn start(self) -> Result<Guard, InstallError> {
         let threshold = settings::threshold(self.threshold, settings::variable)?;
         let rules = self.rules()?;
         let reports = settings::reports_per_minute(self.reports_per_minute, settings::variable);
+        let tasks = self.tasks.clone().or_environment(settings::variable)?;
         if INSTALLED.swap(true, Ordering::AcqRel) {
             return Err(InstallError::AlreadyInstalled);
         }
@@ -304,7 +328,7 @@ impl Builder {
         // What has been started ends with its drop when the rest can't be.
         let started = watchdog::start(stacks).and_then(|watchdog| {
             let backlog = Arc::new(export::Backlog::default());
-            let exporter = export::start(target, Arc::clone(&backlog))?;
+            let exporter = export::start(target, tasks, Arc::clone(&backlog))?;
             let findings = match findings::start(settings, backlog, exporter.stop()) {
                 Ok(findings) => findings,
                 Err(error) => {
@@ -366,6 +390,13 @@ pub struct Guard {
     running: Option<Running>,
 }
 
+impl Guard {
+    /// Where live tasks are told, if [`TaskDumps::listen`] asked for that.
+    pub fn tasks_address(&self) -> Option<std::net::SocketAddr> {
+        self.running.as_ref()?.exporter.tasks_address()
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
@@ -384,66 +415,4 @@ impl Drop for Guard {
             INSTALLED.store(false, Ordering::Release);
         }
     }
-}
-
-/// Why Holdup could not be switched on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InstallError {
-    /// There is a guard already.
-    #[error(
-        "holdup is installed already: keep the guard of the first call, drop it before a second"
-    )]
-    AlreadyInstalled,
-    /// `HOLDUP_THRESHOLD` is not a duration.
-    #[error(
-        "HOLDUP_THRESHOLD is {text:?}: write a whole number with a unit, such as 10ms or 250us"
-    )]
-    #[non_exhaustive]
-    Threshold {
-        /// What it is set to.
-        text: String,
-    },
-    /// A rule of `HOLDUP_THRESHOLDS`, [`Builder::threshold_for`] or
-    /// [`set_threshold`](crate::set_threshold) can't be used.
-    #[error(
-        "the threshold rule {text:?} can't be used: {reason}; rules, in HOLDUP_THRESHOLDS too, look \
-         like shop::report::*=200ms, runtime:batch=1s or shop::cart=5xp99"
-    )]
-    #[non_exhaustive]
-    Rule {
-        /// The rule.
-        text: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// [`set_threshold`](crate::set_threshold) was given one rule too many.
-    #[error("there are {most} threshold rules already: use patterns that match more")]
-    #[non_exhaustive]
-    TooManyRules {
-        /// How many there may be.
-        most: usize,
-    },
-    /// [`set_threshold`](crate::set_threshold) was called without an installation.
-    #[error("holdup is not installed: call init or install, and keep the guard")]
-    NotInstalled,
-    /// [`Builder::threshold`] was given zero.
-    #[error("the threshold is zero, so that every poll would be reported: set at least 1ns")]
-    ThresholdIsZero,
-    /// The OTLP exporter can't be built from the endpoint or from a variable `OTEL_EXPORTER_OTLP_…`.
-    #[error(
-        "the OTLP exporter can't be configured: {reason}; see the OTEL_EXPORTER_OTLP_ variables"
-    )]
-    #[non_exhaustive]
-    Exporter {
-        /// What is wrong, in the exporter's words.
-        reason: String,
-    },
-    /// The operating system refused a thread.
-    #[error("a thread of Holdup's can't be started: {source}")]
-    #[non_exhaustive]
-    Thread {
-        /// The operating system's answer.
-        source: std::io::Error,
-    },
 }

@@ -63,7 +63,11 @@ mod polling;
 #[cfg(feature = "otlp")]
 mod runtime;
 #[cfg(feature = "otlp")]
+mod self_test;
+#[cfg(feature = "otlp")]
 mod settings;
+#[cfg(feature = "otlp")]
+mod spawn;
 #[cfg(all(
     feature = "stacks",
     target_os = "linux",
@@ -80,6 +84,10 @@ mod stack;
 ))]
 #[path = "stack/absent.rs"]
 mod stack;
+#[cfg(feature = "otlp")]
+mod tasks;
+#[cfg(feature = "otlp")]
+pub mod testing;
 #[cfg(feature = "otlp")]
 mod thresholds;
 #[cfg(feature = "otlp")]
@@ -118,9 +126,12 @@ pub use crate::{
     isolate::{Isolated, isolate, isolate_named},
     polling::{site::Site, timed::Outcome},
     runtime::watch_runtime,
+    self_test::{SelfTest, self_test},
+    spawn::{spawn, spawn_named},
+    tasks::{Task, TaskDump, TaskState, dump as tasks, settings::TaskDumps},
     thresholds::{Threshold, set_threshold},
     timed::{Spent, Timed, timed, timed_at},
     watched::{DetectBlocking, Watched, watch},
 };
 #[cfg(feature = "otlp")]
-pub use holdup_macros::detect_blocking;
+pub use holdup_macros::{detect_blocking, test};

@@ -83,7 +83,8 @@ pub(crate) fn debug(variable: impl Fn(&str) -> Option<String>) -> bool {
     text.is_some_and(|text| !says_off(&text))
 }
 
-fn says_off(value: &str) -> bool {
+/// Whether a switch is set to off.
+pub(crate) fn says_off(value: &str) -> bool {
     ["0", "false", "off", "no"].iter().any(|off| value.trim().eq_ignore_ascii_case(off))
 }
 

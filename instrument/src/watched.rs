@@ -12,6 +12,7 @@ use crate::polling::debug::{self, Unpolled, What};
 use crate::polling::poll;
 use crate::polling::site::{self, Site};
 use crate::polling::switch;
+use crate::polling::tasks::Place;
 use crate::timed::{Timed, timed_at};
 
 pin_project! {
@@ -24,6 +25,8 @@ pin_project! {
     pub struct Watched<F> {
         site: &'static Site,
         unpolled: Unpolled,
+        // In the table of live tasks.
+        place: Place,
         #[pin]
         future: F,
     }
@@ -42,7 +45,7 @@ pin_project! {
 /// # });
 /// ```
 pub fn watch<F: Future>(site: &'static Site, future: F) -> Watched<F> {
-    Watched { site, unpolled: Unpolled::new(site), future }
+    Watched::new(site, future, Place::none())
 }
 
 /// Adds [`detect_blocking`](Self::detect_blocking) to every future.
@@ -113,9 +116,19 @@ impl<F: Future> Watched<F> {
             return first_poll(this.site, this.future, context);
         }
         let entered = poll::enter(this.site);
+        if let Some(entered) = &entered {
+            this.place.begin(entered.start(), entered.slot_id());
+        }
         let result = this.future.poll(context);
         if let Some(entered) = &entered {
-            entered.leave();
+            let duration = entered.leave();
+            if result.is_pending() {
+                // A future that is ready at once needs no place.
+                if this.place.is_none() && entered.is_outermost() {
+                    *this.place = Place::take(this.site);
+                }
+                this.place.end(entered.start(), duration);
+            }
         }
         std::mem::forget(entered);
         result
@@ -139,6 +152,16 @@ fn first_poll<F: Future>(
         }
     }
     result
+}
+
+impl<F> Watched<F> {
+    pub(crate) fn new(site: &'static Site, future: F, place: Place) -> Self {
+        Self { site, unpolled: Unpolled::new(site), place, future }
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
 }
 
 impl<F> fmt::Debug for Watched<F> {

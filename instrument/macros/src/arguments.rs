@@ -66,7 +66,7 @@ impl Arguments {
 }
 
 /// A whole number with a unit, greater than zero. `HOLDUP_THRESHOLD` has the same form.
-fn nanoseconds(literal: &LitStr) -> Result<u64> {
+pub(crate) fn nanoseconds(literal: &LitStr) -> Result<u64> {
     let text = literal.value();
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

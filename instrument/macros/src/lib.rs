@@ -5,6 +5,7 @@ use proc_macro::TokenStream;
 mod arguments;
 mod expand;
 mod target;
+mod test;
 
 /// Times each poll of an async function, and reports those that hold their thread for too long.
 ///
@@ -69,5 +70,35 @@ pub fn detect_blocking(arguments: TokenStream, item: TokenStream) -> TokenStream
             tokens.extend(original);
             tokens
         })
+        .into()
+}
+
+/// An async test that fails when one of its polls blocks, with the stack and what to write instead.
+///
+/// The body runs on a runtime of its own, as with `#[tokio::test]`; your crate needs `tokio` for that.
+/// Watched are the body itself, what has [`detect_blocking`](macro@detect_blocking), what is spawned
+/// with `holdup::spawn`, and, from 100 ms on, what else holds a thread of the runtime. Time that a
+/// thread was ready and had no CPU doesn't count, so that a busy machine fails no test. Such tests run
+/// one after the other.
+///
+/// # Arguments
+/// - `max_poll = "50ms"`: no poll may keep its thread for so long or longer. A whole number with one of
+///   the units `ns`, `us`, `ms`, `s`, `m`; 50 ms if it isn't given.
+/// - `allow = "shop::migrate::*"`: functions that may block, by pattern; `!` before a pattern forbids
+///   again. May be given several times; of several that match the last counts.
+/// - `flavor = "multi_thread"`, with `worker_threads = 2` if you like; else `current_thread`.
+///
+/// # Examples
+///
+/// ```
+/// #[holdup::test(max_poll = "50ms", flavor = "multi_thread", worker_threads = 2)]
+/// async fn checkout_does_not_block() {
+///     tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    test::test(arguments.into(), item.into())
+        .unwrap_or_else(|error| error.to_compile_error())
         .into()
 }

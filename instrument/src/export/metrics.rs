@@ -152,7 +152,8 @@ fn unix_ns() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn attributes(resource: &SdkResource) -> Resource {
+/// A resource as the requests have it.
+pub(super) fn attributes(resource: &SdkResource) -> Resource {
     let attributes =
         resource.iter().map(|(key, value)| report::text(key.as_str(), &value.to_string()));
     Resource { attributes: attributes.collect(), ..Resource::default() }

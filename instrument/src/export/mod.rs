@@ -3,6 +3,7 @@
 //! Everything that may block, allocate or fail is here, on an OS thread of its own: a service whose
 //! runtime is blocked is the one that must still be able to say so.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -13,9 +14,11 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use crate::install::InstallError;
 use crate::own_thread::{Finished, Stop};
 use crate::runtime::registry;
+use crate::tasks::settings::TaskDumps;
 
 mod await_span;
 mod backlog;
+mod dumps;
 mod http;
 mod metrics;
 mod otlp;
@@ -32,6 +35,7 @@ mod variables;
 
 pub(crate) use await_span::AwaitSpan;
 pub(crate) use backlog::Backlog;
+pub(crate) use dumps::note_stall;
 pub(crate) use poll_span::{PollSpan, Subject};
 pub(crate) use resource::Identity;
 
@@ -50,19 +54,24 @@ pub(crate) enum Target {
 #[derive(Debug)]
 pub(crate) struct Exporter {
     stop: Arc<Stop>,
+    tasks_address: Option<SocketAddr>,
 }
 
 /// Starts the thread and waits until it knows whether it can send to its target. The HTTP client
 /// is made and dropped there too: it panics inside of a runtime.
-pub(crate) fn start(target: Target, backlog: Arc<Backlog>) -> Result<Exporter, InstallError> {
+pub(crate) fn start(
+    target: Target,
+    tasks: TaskDumps,
+    backlog: Arc<Backlog>,
+) -> Result<Exporter, InstallError> {
     let stop = Arc::new(Stop::default());
     let finished = Finished(Arc::clone(&stop));
     let (ready, is_ready) = sync_channel(1);
     let body = move || {
         let stop = Arc::clone(&finished.0);
-        match outbox::Outbox::open(target, backlog) {
+        match outbox::Outbox::open(target, tasks, backlog) {
             Ok(mut outbox) => {
-                let _ = ready.send(Ok(()));
+                let _ = ready.send(Ok(outbox.tasks_address()));
                 run(&mut outbox, &stop);
             }
             Err(error) => drop(ready.send(Err(error))),
@@ -73,8 +82,8 @@ pub(crate) fn start(target: Target, backlog: Arc<Backlog>) -> Result<Exporter, I
         .spawn(body)
         .map_err(|source| InstallError::Thread { source })?;
     let ended = || InstallError::Exporter { reason: "its thread ended early".to_owned() };
-    is_ready.recv().map_err(|_| ended())??;
-    Ok(Exporter { stop })
+    let tasks_address = is_ready.recv().map_err(|_| ended())??;
+    Ok(Exporter { stop, tasks_address })
 }
 
 fn run(outbox: &mut outbox::Outbox, stop: &Stop) {
@@ -96,11 +105,17 @@ fn run(outbox: &mut outbox::Outbox, stop: &Stop) {
         }
         outbox.collect();
         outbox.send_if_due();
+        outbox.dump_tasks();
     }
     outbox.discard_all();
 }
 
 impl Exporter {
+    /// Where live tasks are told.
+    pub(crate) fn tasks_address(&self) -> Option<SocketAddr> {
+        self.tasks_address
+    }
+
     /// Wakes the thread before its tick.
     pub(crate) fn stop(&self) -> Arc<Stop> {
         Arc::clone(&self.stop)

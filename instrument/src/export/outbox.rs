@@ -1,5 +1,6 @@
 //! Spans that are to be sent, with a bound, and what to do when sending fails.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use opentelemetry_sdk::trace::SpanData;
 
 use crate::export::Target;
 use crate::export::backlog::Backlog;
+use crate::export::dumps::Dumps;
 use crate::export::http::Failure;
 use crate::export::metrics::Metrics;
 use crate::export::otlp::Otlp;
@@ -15,6 +17,7 @@ use crate::export::provider::Provider;
 use crate::findings::{self, Unreported};
 use crate::install::InstallError;
 use crate::polling::record;
+use crate::tasks::settings::TaskDumps;
 
 /// Spans in one request.
 const BATCH_SPANS_MAX: usize = 512;
@@ -37,6 +40,7 @@ pub(super) struct Outbox {
     metrics: Option<Metrics>,
     /// The receiver takes no metrics, which was said.
     metrics_refused: bool,
+    dumps: Dumps,
     /// What the last span to tell of it told.
     told: Unreported,
 }
@@ -53,16 +57,24 @@ struct Outage {
 }
 
 impl Outbox {
-    pub(super) fn open(target: Target, backlog: Arc<Backlog>) -> Result<Self, InstallError> {
-        let (sink, metrics) = match target {
+    pub(super) fn open(
+        target: Target,
+        tasks: TaskDumps,
+        backlog: Arc<Backlog>,
+    ) -> Result<Self, InstallError> {
+        let (sink, metrics, dumps) = match target {
             Target::Otlp { endpoint, identity, metrics_every } => {
                 let endpoint = endpoint.as_deref();
                 let otlp = Otlp::open(endpoint, &identity)?;
                 let Otlp { sender, resource, .. } = &otlp;
                 let metrics = Metrics::open(endpoint, metrics_every, sender, resource)?;
-                (Sink::Otlp(Box::new(otlp)), metrics)
+                let dumps = Dumps::open(tasks, endpoint, Some((sender, resource)))?;
+                (Sink::Otlp(Box::new(otlp)), metrics, dumps)
             }
-            Target::Provider(provider) => (Sink::Provider(Provider::open(provider)), None),
+            Target::Provider(provider) => {
+                let dumps = Dumps::open(tasks, None, None)?;
+                (Sink::Provider(Provider::open(provider)), None, dumps)
+            }
         };
         let (batch, since) = (Vec::with_capacity(BATCH_SPANS_MAX), Instant::now());
         Ok(Self {
@@ -74,6 +86,7 @@ impl Outbox {
             outage: None,
             metrics,
             metrics_refused: false,
+            dumps,
             told: findings::unreported(),
         })
     }
@@ -91,6 +104,16 @@ impl Outbox {
             }
             self.batch.push(span);
         }
+    }
+
+    /// Where live tasks are told.
+    pub(super) fn tasks_address(&self) -> Option<SocketAddr> {
+        self.dumps.address()
+    }
+
+    /// Makes the task dumps that are due.
+    pub(super) fn dump_tasks(&mut self) {
+        self.dumps.turn();
     }
 
     pub(super) fn send_if_due(&mut self) {

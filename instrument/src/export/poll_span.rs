@@ -212,7 +212,6 @@ fn attributes(subject: &Subject, function: String) -> Vec<KeyValue> {
     if matches!(subject.place, Place::Site(site) if site.is_worker()) {
         attributes.push(KeyValue::new(contract::SAMPLED, true));
     }
-    #[cfg(tokio_unstable)]
     if let Place::Site(site) = subject.place
         && let Some(place) = site.spawned_at()
     {

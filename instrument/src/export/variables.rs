@@ -12,15 +12,17 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) enum Signal {
     Traces,
     Metrics,
+    Logs,
 }
 
 impl Signal {
-    const ALL: [Self; 2] = [Self::Traces, Self::Metrics];
+    const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
 
     fn path(self) -> &'static str {
         match self {
             Self::Traces => "/v1/traces",
             Self::Metrics => "/v1/metrics",
+            Self::Logs => "/v1/logs",
         }
     }
 
@@ -28,6 +30,7 @@ impl Signal {
         match self {
             Self::Traces => "TRACES",
             Self::Metrics => "METRICS",
+            Self::Logs => "LOGS",
         }
     }
 }

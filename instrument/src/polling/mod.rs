@@ -22,6 +22,7 @@ pub(crate) mod spans;
 #[cfg_attr(not(feature = "layer"), allow(dead_code))]
 pub(crate) mod subscribers;
 pub(crate) mod switch;
+pub(crate) mod tasks;
 pub(crate) mod thread;
 pub(crate) mod timed;
 pub(crate) mod turn;

@@ -33,11 +33,29 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
-    /// Ends a poll that returned; forget it afterwards. What `drop` does as well, but the compiler
-    /// keeps `drop` out of line for the sake of unwinding. By reference: a move copies in pieces that
-    /// are not those in which it was written, for which the CPU waits.
+    /// When the poll began, in ticks.
     #[inline(always)]
-    pub(crate) fn leave(&self) {
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// The thread's slot.
+    #[inline(always)]
+    pub(crate) fn slot_id(&self) -> usize {
+        self.slot.id()
+    }
+
+    /// Whether no other watched poll is around it.
+    #[inline(always)]
+    pub(crate) fn is_outermost(&self) -> bool {
+        self.outer.start == 0
+    }
+
+    /// Ends a poll that returned, and tells its duration in ticks; forget it afterwards. What `drop`
+    /// does as well, but the compiler keeps `drop` out of line for the sake of unwinding. By reference:
+    /// a move copies in pieces that are not those in which it was written, for which the CPU waits.
+    #[inline(always)]
+    pub(crate) fn leave(&self) -> u64 {
         let slot = self.slot;
         let duration = clock::now().saturating_sub(self.start);
         slot.settle_before(0);
@@ -51,6 +69,7 @@ impl Entered {
         if own >= self.site.limit(slot.limit()) && switch::is_on() {
             slow(slot, self.site, Timing { start: self.start, duration, own });
         }
+        duration
     }
 }
 
@@ -65,7 +84,7 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.leave();
+        let _duration = self.leave();
     }
 }
 

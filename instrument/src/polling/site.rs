@@ -14,7 +14,6 @@ mod interned;
 
 pub(crate) use cell::SiteCell;
 pub(crate) use interned::intern;
-#[cfg(tokio_unstable)]
 pub(crate) use interned::spawned_at;
 
 /// A function that is watched: its name, where it is, and its own threshold if it has one.
@@ -61,7 +60,6 @@ enum Name {
     /// a `const fn`, so it is called when the name is needed.
     Inside(fn() -> &'static str),
     /// A task with no other name.
-    #[cfg(tokio_unstable)]
     SpawnedAt(&'static std::panic::Location<'static>),
 }
 
@@ -117,19 +115,16 @@ impl Site {
         match &self.name {
             Name::Given(name) => Cow::Borrowed(name),
             Name::Inside(path) => Cow::Owned(enclosing_function(path())),
-            #[cfg(tokio_unstable)]
             Name::SpawnedAt(place) => Cow::Owned(format!("task spawned at {place}")),
         }
     }
 
     /// The site of the tasks that are spawned at a place.
-    #[cfg(tokio_unstable)]
     const fn task(place: &'static std::panic::Location<'static>) -> Self {
         Self::named(Name::SpawnedAt(place), place.file(), place.line())
     }
 
     /// Where the tasks of this site are spawned, if that is its name.
-    #[cfg(tokio_unstable)]
     pub(crate) fn spawned_at(&self) -> Option<&'static std::panic::Location<'static>> {
         match self.name {
             Name::SpawnedAt(place) => Some(place),

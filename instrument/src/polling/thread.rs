@@ -95,6 +95,11 @@ impl Thread {
     }
 }
 
+/// Id of this thread as the OS counts, 0 when it isn't known.
+pub(crate) fn this_thread_id() -> u32 {
+    os_id()
+}
+
 #[cfg(target_os = "linux")]
 fn os_id() -> u32 {
     u32::try_from(rustix::thread::gettid().as_raw_nonzero().get()).unwrap_or(0)

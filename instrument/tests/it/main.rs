@@ -39,6 +39,8 @@ mod spawned;
 mod stacks;
 mod stalls;
 mod standstill;
+mod tasks;
+mod testing;
 mod thresholds;
 mod timed;
 mod tls;

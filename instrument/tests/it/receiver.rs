@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -30,6 +31,7 @@ struct Received {
     metrics: Mutex<Vec<ExportMetricsServiceRequest>>,
     /// Connections to which something else was done.
     calls: AtomicUsize,
+    logs: Mutex<Vec<ExportLogsServiceRequest>>,
     /// Heads of all requests, in small letters.
     heads: Mutex<Vec<String>>,
     /// Answers to give to traces, last to first; afterwards 200.
@@ -45,6 +47,22 @@ pub(crate) struct Poll {
     pub(crate) scope: String,
     attributes: HashMap<String, Value>,
     resource: HashMap<String, Value>,
+}
+
+/// A log record that arrived.
+pub(crate) struct Log {
+    pub(crate) event: String,
+    attributes: HashMap<String, Value>,
+}
+
+impl Log {
+    pub(crate) fn text(&self, key: &str) -> Option<String> {
+        text(&self.attributes, key)
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.attributes.contains_key(key)
+    }
 }
 
 impl Receiver {
@@ -159,6 +177,19 @@ impl Receiver {
         self.spans().into_iter().filter(|poll| !poll.is_stall()).collect()
     }
 
+    /// Every log record that was accepted.
+    pub(crate) fn logs(&self) -> Vec<Log> {
+        let requests = self.received.logs.lock().unwrap().clone();
+        let groups = requests.into_iter().flat_map(|request| request.resource_logs);
+        let scopes = groups.flat_map(|group| group.scope_logs);
+        let records = scopes.flat_map(|scope| scope.log_records);
+        let log = |record: opentelemetry_proto::tonic::logs::v1::LogRecord| Log {
+            attributes: map(&record.attributes),
+            event: record.event_name,
+        };
+        records.map(log).collect()
+    }
+
     /// What was accepted of polls that had not ended, first to last.
     pub(crate) fn stalls(&self) -> Vec<Poll> {
         self.spans().into_iter().filter(Poll::is_stall).collect()
@@ -190,12 +221,16 @@ fn serve(stream: impl Read + Write, received: &Received) {
     loop {
         let Some((head, body)) = request(&mut reader) else { return };
         let is_metrics = head.starts_with("post /v1/metrics ");
+        let is_logs = head.starts_with("post /v1/logs ");
         received.heads.lock().unwrap().push(head);
         let answers = if is_metrics { &received.answers_to_metrics } else { &received.answers };
         let status = answers.lock().unwrap().pop().unwrap_or(200);
         if status == 200 && is_metrics {
             let request = ExportMetricsServiceRequest::decode(body.as_slice()).unwrap();
             received.metrics.lock().unwrap().push(request);
+        } else if status == 200 && is_logs {
+            let request = ExportLogsServiceRequest::decode(body.as_slice()).unwrap();
+            received.logs.lock().unwrap().push(request);
         } else if status == 200 {
             let request = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
             received.traces.lock().unwrap().push(request);

@@ -43,7 +43,6 @@ pub(crate) fn intern(name: &'static str, location: &'static Location<'static>) -
 }
 
 /// The site of the tasks that are spawned at a place in the source.
-#[cfg(tokio_unstable)]
 pub(crate) fn spawned_at(location: &'static Location<'static>) -> &'static Site {
     let key = Key { name: 0, location: ptr::from_ref(location).addr() };
     find(key, || Site::task(location))

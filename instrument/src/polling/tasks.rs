@@ -1,0 +1,322 @@
+//! The tasks that are alive, in a table with a bound: written by those who poll them, read by whoever
+//! wants to know.
+//!
+//! A future has an entry from the end of its first poll on, if that left it pending and no watched poll
+//! was around it; a future that is ready at once costs nothing. What `holdup::spawn` spawned has one
+//! from its spawning on.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use tokio::task::Id;
+
+use crate::polling::site::{Site, SiteCell};
+use crate::polling::{clock, runtime};
+
+/// Tasks that are known at one time. Those beyond are counted.
+pub(crate) const TASKS_MAX: usize = 8192;
+/// Entries that are tried for one task.
+const PROBES_MAX: usize = 16;
+
+const FREE: u32 = 0;
+const CLAIMED: u32 = 1;
+const LIVE: u32 = 2;
+
+/// All zero, so that what is not used takes no memory.
+static ENTRIES: [Entry; TASKS_MAX] = [const { Entry::new() }; TASKS_MAX];
+/// Where the next search begins.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+/// Live tasks that found no place.
+static UNREGISTERED: AtomicU64 = AtomicU64::new(0);
+
+/// One task. Its times are in ticks, 0 for never.
+#[repr(align(64))]
+struct Entry {
+    state: AtomicU32,
+    /// Changes with each task that takes the entry.
+    generation: AtomicU32,
+    site: SiteCell,
+    /// Number of tokio's task; 0 when it isn't known.
+    task: AtomicU64,
+    created: AtomicU64,
+    polls: AtomicU64,
+    busy: AtomicU64,
+    /// Begin and end of the last poll; the end is earlier while it goes on.
+    began: AtomicU64,
+    ended: AtomicU64,
+    woken: AtomicU64,
+    tracks_wakes: AtomicBool,
+    /// [`Slot::id`](crate::polling::slot::Slot::id) of the thread that polled it last.
+    slot: AtomicUsize,
+}
+
+impl Entry {
+    const fn new() -> Self {
+        Self {
+            state: AtomicU32::new(FREE),
+            generation: AtomicU32::new(0),
+            site: SiteCell::none(),
+            task: AtomicU64::new(0),
+            created: AtomicU64::new(0),
+            polls: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
+            began: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            woken: AtomicU64::new(0),
+            tracks_wakes: AtomicBool::new(false),
+            slot: AtomicUsize::new(0),
+        }
+    }
+
+    fn fill(&self, site: &'static Site, task: u64, tracks_wakes: bool) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        self.site.store(Some(site));
+        self.task.store(task, Ordering::Relaxed);
+        self.created.store(clock::now(), Ordering::Relaxed);
+        for zero in [&self.polls, &self.busy, &self.began, &self.ended, &self.woken] {
+            zero.store(0, Ordering::Relaxed);
+        }
+        self.tracks_wakes.store(tracks_wakes, Ordering::Relaxed);
+        self.slot.store(0, Ordering::Relaxed);
+        self.state.store(LIVE, Ordering::Release);
+    }
+}
+
+/// A task's place in the table, given back with the drop.
+#[derive(Debug)]
+pub(crate) struct Place(u32);
+
+/// There was no room.
+const UNKNOWN: u32 = u32::MAX;
+
+impl Place {
+    /// None yet.
+    pub(crate) const fn none() -> Self {
+        Self(0)
+    }
+
+    /// Takes a place for the task that this thread polls.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn take(site: &'static Site) -> Self {
+        let start = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self::take_near(start as usize, site, number(runtime::task()), false)
+    }
+
+    /// The same for a task that was not polled yet, and whose wakes will be noted.
+    pub(crate) fn take_woken(site: &'static Site) -> Self {
+        let start = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self::take_near(start as usize, site, 0, true)
+    }
+
+    fn take_near(start: usize, site: &'static Site, task: u64, tracks_wakes: bool) -> Self {
+        for index in (0..PROBES_MAX).map(|probe| start.wrapping_add(probe) % TASKS_MAX) {
+            let entry = &ENTRIES[index];
+            let claimed =
+                entry.state.compare_exchange(FREE, CLAIMED, Ordering::Acquire, Ordering::Relaxed);
+            if claimed.is_ok() {
+                entry.fill(site, task, tracks_wakes);
+                return Self(u32::try_from(index + 1).unwrap_or(UNKNOWN));
+            }
+        }
+        UNREGISTERED.fetch_add(1, Ordering::Relaxed);
+        Self(UNKNOWN)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_none(&self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline(always)]
+    fn entry(&self) -> Option<&'static Entry> {
+        ENTRIES.get((self.0 as usize).wrapping_sub(1))
+    }
+
+    /// A poll begins.
+    #[inline(always)]
+    pub(crate) fn begin(&self, began: u64, slot: usize) {
+        if let Some(entry) = self.entry() {
+            entry.began.store(began, Ordering::Relaxed);
+            entry.slot.store(slot, Ordering::Relaxed);
+        }
+    }
+
+    /// The poll that began then has ended. One thread polls a future at a time: no need for more than
+    /// loads and stores.
+    #[inline(always)]
+    pub(crate) fn end(&self, began: u64, duration: u64) {
+        if let Some(entry) = self.entry() {
+            let polls = entry.polls.load(Ordering::Relaxed);
+            entry.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
+            let busy = entry.busy.load(Ordering::Relaxed);
+            entry.busy.store(busy.wrapping_add(duration), Ordering::Relaxed);
+            entry.ended.store(began.wrapping_add(duration.max(1)), Ordering::Relaxed);
+        }
+    }
+
+    /// Gives the number of tokio's task to an entry that was made before it had one.
+    pub(crate) fn identify(&self) {
+        if let Some(entry) = self.entry()
+            && entry.task.load(Ordering::Relaxed) == 0
+        {
+            entry.task.store(number(runtime::task()), Ordering::Relaxed);
+        }
+    }
+
+    /// Whoever notes that the task is woken.
+    pub(crate) fn wakes(&self) -> Wakes {
+        let generation = self.entry().map_or(0, |entry| entry.generation.load(Ordering::Relaxed));
+        Wakes { place: self.0, generation }
+    }
+}
+
+impl Drop for Place {
+    #[inline]
+    fn drop(&mut self) {
+        match self.0 {
+            0 => {}
+            UNKNOWN => {
+                UNREGISTERED.fetch_sub(1, Ordering::Relaxed);
+            }
+            _ => {
+                if let Some(entry) = self.entry() {
+                    entry.state.store(FREE, Ordering::Release);
+                }
+            }
+        }
+    }
+}
+
+/// Notes the wakes of one task, which may have ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wakes {
+    place: u32,
+    generation: u32,
+}
+
+impl Wakes {
+    pub(crate) fn note(self) {
+        let entry = ENTRIES.get((self.place as usize).wrapping_sub(1));
+        if let Some(entry) =
+            entry.filter(|entry| entry.generation.load(Ordering::Relaxed) == self.generation)
+        {
+            entry.woken.store(clock::now(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// What is known of one task. Times in ticks, 0 for never.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// Tells tasks apart, also those that had the same place one after the other.
+    pub(crate) key: (usize, u32),
+    pub(crate) site: &'static Site,
+    pub(crate) task: u64,
+    pub(crate) created: u64,
+    pub(crate) polls: u64,
+    pub(crate) busy: u64,
+    pub(crate) began: u64,
+    pub(crate) ended: u64,
+    pub(crate) woken: u64,
+    pub(crate) tracks_wakes: bool,
+    pub(crate) slot: usize,
+}
+
+impl Known {
+    pub(crate) fn is_running(&self) -> bool {
+        self.began > self.ended
+    }
+}
+
+/// Every task with an entry. What a task does meanwhile may be missing from its counts.
+pub(crate) fn known() -> impl Iterator<Item = Known> {
+    ENTRIES.iter().enumerate().filter_map(|(index, entry)| {
+        if entry.state.load(Ordering::Acquire) != LIVE {
+            return None;
+        }
+        let generation = entry.generation.load(Ordering::Acquire);
+        let known = Known {
+            key: (index, generation),
+            site: entry.site.load()?,
+            task: entry.task.load(Ordering::Relaxed),
+            created: entry.created.load(Ordering::Relaxed),
+            polls: entry.polls.load(Ordering::Relaxed),
+            busy: entry.busy.load(Ordering::Relaxed),
+            ended: entry.ended.load(Ordering::Relaxed),
+            began: entry.began.load(Ordering::Relaxed),
+            woken: entry.woken.load(Ordering::Relaxed),
+            tracks_wakes: entry.tracks_wakes.load(Ordering::Relaxed),
+            slot: entry.slot.load(Ordering::Relaxed),
+        };
+        let is_same = entry.state.load(Ordering::Acquire) == LIVE
+            && entry.generation.load(Ordering::Acquire) == generation;
+        is_same.then_some(known)
+    })
+}
+
+/// Live tasks that found no place.
+pub(crate) fn unregistered() -> u64 {
+    UNREGISTERED.load(Ordering::Relaxed)
+}
+
+/// tokio shows the number of a task only as text: read it without making any.
+fn number(id: Option<Id>) -> u64 {
+    struct Digits(u64);
+    impl std::fmt::Write for Digits {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            for digit in text.bytes().filter(u8::is_ascii_digit) {
+                self.0 = self.0.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            }
+            Ok(())
+        }
+    }
+    let mut digits = Digits(0);
+    if let Some(id) = id {
+        let _infallible = write!(digits, "{id}");
+    }
+    digits.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static SITE: Site = Site::new("tasks::tests", "", 0);
+
+    fn of_tests() -> Vec<Known> {
+        known().filter(|known| std::ptr::eq(known.site, &raw const SITE)).collect()
+    }
+
+    #[test]
+    fn places_are_given_back_and_what_finds_none_is_counted() {
+        let before = unregistered();
+        let places = (0..2 * TASKS_MAX).map(|_| Place::take(&SITE)).collect::<Vec<_>>();
+        let found = of_tests().len();
+        assert!(found > TASKS_MAX / 2 && found <= TASKS_MAX, "{found}");
+        assert_eq!(unregistered() - before, (2 * TASKS_MAX - found) as u64);
+        drop(places);
+        assert!(of_tests().is_empty());
+        assert_eq!(unregistered(), before);
+
+        let place = Place::take_woken(&SITE);
+        let stale = place.wakes();
+        drop(place);
+        let places = (0..TASKS_MAX).map(|_| Place::take(&SITE)).collect::<Vec<_>>();
+        stale.note();
+        assert!(of_tests().iter().all(|known| known.woken == 0), "a later task was not woken");
+        drop(places);
+    }
+
+    #[test]
+    fn the_number_of_a_task_is_read_from_its_text() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (read, shown) = runtime.block_on(async {
+            tokio::spawn(async { (number(runtime::task()), tokio::task::id().to_string()) })
+                .await
+                .unwrap()
+        });
+        assert_eq!(read.to_string(), shown);
+        assert_eq!(number(None), 0);
+    }
+}
