@@ -13,3 +13,4 @@ mod measuring;
 mod receiving;
 mod rules;
 mod serving;
+mod tasks;

@@ -1,5 +1,6 @@
 //! Turns an OTLP request into rows: poll spans, suspects and stacks. Plain data, no I/O.
 
+mod logs;
 mod metrics;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use crate::measured::Measured;
 use crate::span::{Origin, PollSpan, Stack, Suspect};
 
+pub(crate) use logs::decode as decode_logs;
 pub(crate) use metrics::decode as decode_metrics;
 
 /// Bounds on what one span may carry, and on how wrong its clock may be.
@@ -57,7 +59,7 @@ pub(crate) struct Decoded {
     pub(crate) suspects: Vec<Suspect>,
     /// The stacks of the poll spans, each once.
     pub(crate) stacks: Vec<Stack>,
-    /// What came as metrics.
+    /// What came as metrics and logs.
     pub(crate) measured: Measured,
     /// What was not made into rows, and why.
     pub(crate) counts: Counts,
@@ -72,9 +74,9 @@ pub(crate) struct Counts {
     pub(crate) spans: u64,
     /// Spans that are not ours and no suspects.
     pub(crate) ignored: u64,
-    /// Metrics that are not ours.
+    /// Metrics and log records that are not ours.
     pub(crate) metrics_ignored: u64,
-    /// Poll spans, or points of our metrics, that can't be used.
+    /// Poll spans, points of our metrics, or tasks that can't be used.
     pub(crate) rejected: u64,
     /// Why the first of them can't.
     pub(crate) first_rejection: Option<&'static str>,

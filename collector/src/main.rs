@@ -52,6 +52,8 @@ enum Command {
     /// Requests that ClickHouse refused for what is in them
     #[command(subcommand)]
     Spool(command::spool::SpoolCommand),
+    /// List the live tasks of a service
+    Tasks(command::tasks::TasksArgs),
     /// Name the frames of a stripped program
     Symbolize(command::symbolize::SymbolizeArgs),
     /// The embedded ClickHouse engine
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Dump(args) => command::dump::run(&args),
         Command::Record(args) => command::record::run(&args),
         Command::Spool(command) => command::spool::run(command),
+        Command::Tasks(args) => command::tasks::run(&args),
         Command::Symbolize(args) => command::symbolize::run(&args),
         Command::Engine(command) => command.run(),
     };

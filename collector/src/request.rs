@@ -17,6 +17,15 @@ pub(crate) enum Signal {
 }
 
 impl Signal {
+    /// What of it makes rows.
+    pub(crate) fn of_ours(self) -> &'static str {
+        match self {
+            Self::Traces => "poll spans",
+            Self::Metrics => "points of metrics",
+            Self::Logs => "tasks",
+        }
+    }
+
     /// Its name in paths and texts.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -6,3 +6,4 @@ pub(crate) mod query;
 pub(crate) mod record;
 pub(crate) mod spool;
 pub(crate) mod symbolize;
+pub(crate) mod tasks;

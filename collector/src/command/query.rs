@@ -17,25 +17,25 @@ use crate::store::catalog;
 pub(crate) struct QueryArgs {
     /// What to ask
     #[arg(value_parser = panels())]
-    name: String,
+    pub(super) name: String,
     /// How far back
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
-    since: Duration,
+    pub(super) since: Duration,
     /// Only this service; may be given several times
     #[arg(long, value_name = "NAME")]
-    service: Vec<String>,
+    pub(super) service: Vec<String>,
     /// Only this function, fully qualified
     #[arg(long, value_name = "NAME")]
-    function: Option<String>,
+    pub(super) function: Option<String>,
     /// The most rows
     #[arg(long, value_name = "ROWS", default_value_t = 20)]
-    limit: u32,
+    pub(super) limit: u32,
     /// How to print them
     #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    pub(super) output: Output,
     /// The collector's page
     #[arg(long, env = "HOLDUP_PAGE", value_name = "URL", default_value = "http://127.0.0.1:4380")]
-    page: String,
+    pub(super) page: String,
 }
 
 /// The names that can be asked, with what they show.
@@ -47,8 +47,9 @@ fn panels() -> PossibleValuesParser {
     panels.collect::<Vec<_>>().into()
 }
 
+/// How rows are printed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
+pub(crate) enum Output {
     Table,
     Json,
 }

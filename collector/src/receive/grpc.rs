@@ -118,22 +118,16 @@ async fn answer(
     message: Bytes,
     signal: Signal,
 ) -> Result<tonic::Response<Bytes>, Status> {
-    let response = if signal == Signal::Logs {
-        receiver.not_kept(signal)
-    } else {
-        let room = receiver.intake.reserve(message.len()).map_err(|reason| come_again(&reason))?;
-        let limits = Arc::clone(&receiver.limits);
-        let inline = message.len() <= INLINE_BYTES_MAX;
-        let work = move || taken(signal, message, &limits).map_err(refused);
-        let read = receiver.work(inline, work).await;
-        let read = read.unwrap_or_else(|| Err(Status::unknown("reading the message failed")));
-        let read = read.inspect_err(|_| receiver.metrics.refused(Transport::Grpc, "corrupt"))?;
-        let (request, rows) = read;
-        receiver
-            .answer(request, rows, room, Transport::Grpc)
-            .await
-            .map_err(|reason| come_again(&reason))?
-    };
+    let room = receiver.intake.reserve(message.len()).map_err(|reason| come_again(&reason))?;
+    let limits = Arc::clone(&receiver.limits);
+    let inline = message.len() <= INLINE_BYTES_MAX;
+    let work = move || taken(signal, message, &limits).map_err(refused);
+    let read = receiver.work(inline, work).await;
+    let read = read.unwrap_or_else(|| Err(Status::unknown("reading the message failed")));
+    let read = read.inspect_err(|_| receiver.metrics.refused(Transport::Grpc, "corrupt"))?;
+    let (request, rows) = read;
+    let answered = receiver.answer(request, rows, room, Transport::Grpc).await;
+    let response = answered.map_err(|reason| come_again(&reason))?;
     Ok(tonic::Response::new(response.encode_to_vec().into()))
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::batch::{Intake, NotTaken, Room};
 use crate::decode::{Decoded, Limits};
+use crate::measured::Measured;
 use crate::metrics::{Metrics, Transport};
 use crate::request::{Request, Signal};
 
@@ -109,7 +110,7 @@ impl Receiver {
         self.metrics.received(transport, &counts, polls, suspects);
         let refused = counts.first_rejection;
         Ok(refused.map_or_else(ExportTraceServiceResponse::default, |reason| {
-            rejected(counts.rejected, "poll spans", reason)
+            rejected(counts.rejected, Signal::Traces.of_ours(), reason)
         }))
     }
 
@@ -126,13 +127,14 @@ impl Receiver {
             return self.traces(request, rows, room, transport).await;
         }
         let counts = rows.counts.clone();
-        let points = rows.measured.histograms.len() + rows.measured.gauges.len();
+        let Measured { histograms, gauges, tasks, .. } = &rows.measured;
+        let points = histograms.len() + gauges.len() + tasks.len();
         if rows.rows() > 0 {
             self.intake.take(request, rows, room).await?;
         }
         self.metrics.measured(points, &counts);
         Ok(match counts.first_rejection {
-            Some(reason) => rejected(counts.rejected, "points of metrics", reason),
+            Some(reason) => rejected(counts.rejected, signal.of_ours(), reason),
             None if counts.metrics_ignored > 0 => self.not_kept(signal),
             None => ExportTraceServiceResponse::default(),
         })
@@ -146,7 +148,7 @@ impl Receiver {
             partial_success: Some(ExportTracePartialSuccess {
                 rejected_spans: 0,
                 error_message: format!(
-                    "holdup keeps its own metrics only, and dropped these {signal}: send them elsewhere \
+                    "holdup keeps its own {signal} only, and dropped these {signal}: send them elsewhere \
                      (OTEL_EXPORTER_OTLP_{}_ENDPOINT)",
                     signal.to_ascii_uppercase()
                 ),

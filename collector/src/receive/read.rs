@@ -1,6 +1,7 @@
 //! Makes rows of a request's bytes, the same for both transports, and the same after a restart.
 
 use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
@@ -42,6 +43,7 @@ pub(super) fn rows(
 ) -> Result<Decoded, Unreadable> {
     match (signal, format) {
         (Signal::Metrics, Format::Protobuf) => size::check_metrics(&body, limits.elements_max)?,
+        (Signal::Logs, Format::Protobuf) => size::check_logs(&body, limits.elements_max)?,
         (_, Format::Protobuf) => size::check_protobuf(&body, limits.elements_max)?,
         (_, Format::Json) => size::check_json(&body, limits.elements_max)?,
     }
@@ -61,7 +63,11 @@ fn parse(
     limits: &Limits,
     received_ns: u64,
 ) -> Result<Decoded, Unreadable> {
-    let what = if of.0 == Signal::Metrics { "metrics" } else { "trace" };
+    let what = match of.0 {
+        Signal::Traces => "trace",
+        Signal::Metrics => "metrics",
+        Signal::Logs => "logs",
+    };
     let corrupt = |error: String| Unreadable::Corrupt(what, error);
     if of.0 == Signal::Metrics {
         let request = match of.1 {
@@ -71,6 +77,12 @@ fn parse(
             }
         };
         return Ok(decode::decode_metrics(request.map_err(corrupt)?, limits, received_ns));
+    }
+    if of.0 == Signal::Logs {
+        // In JSON they are turned away before.
+        let request = ExportLogsServiceRequest::decode(body);
+        let request = request.map_err(|error| corrupt(error.to_string()))?;
+        return Ok(decode::decode_logs(request, limits, received_ns));
     }
     let request = match of.1 {
         Format::Json => json::trace_request(&body).map_err(|error| error.to_string()),

@@ -44,6 +44,12 @@ const RESOURCE_METRICS: Shape = Shape(&[(1, &WITH_ATTRIBUTES_1), (2, &SCOPE_METR
 /// `ExportMetricsServiceRequest`.
 const METRICS: Shape = Shape(&[(1, &RESOURCE_METRICS)]);
 
+const LOG_RECORD: Shape = Shape(&[(6, &LEAF)]);
+const SCOPE_LOGS: Shape = Shape(&[(1, &SCOPE), (2, &LOG_RECORD)]);
+const RESOURCE_LOGS: Shape = Shape(&[(1, &WITH_ATTRIBUTES_1), (2, &SCOPE_LOGS)]);
+/// `ExportLogsServiceRequest`.
+const LOGS: Shape = Shape(&[(1, &RESOURCE_LOGS)]);
+
 /// Refuses a protobuf request of more than `max` elements. What is malformed counts up to there:
 /// the decoder will say what is wrong.
 pub(super) fn check_protobuf(message: &[u8], max: usize) -> Result<(), TooMany> {
@@ -55,6 +61,12 @@ pub(super) fn check_protobuf(message: &[u8], max: usize) -> Result<(), TooMany> 
 pub(super) fn check_metrics(message: &[u8], max: usize) -> Result<(), TooMany> {
     let mut left = max;
     count(message, &METRICS, &mut left).ok_or(TooMany(max))
+}
+
+/// The same for a request of logs.
+pub(super) fn check_logs(message: &[u8], max: usize) -> Result<(), TooMany> {
+    let mut left = max;
+    count(message, &LOGS, &mut left).ok_or(TooMany(max))
 }
 
 /// Refuses a JSON request of more than `max` objects; an attribute is two.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clickhouse::RowWrite;
 
-use super::insert_measured::{GaugeRow, HeartbeatRow, HistogramRow};
+use super::insert_measured::{GaugeRow, HeartbeatRow, HistogramRow, TaskRow};
 use super::rows::{EpisodeRow, PollSpanRow, RecentEpisode, StackRow, SuspectRow};
 use super::{Store, StoreError};
 use crate::decode::Decoded;
@@ -26,18 +26,21 @@ pub(crate) enum Table {
     Gauges,
     /// `heartbeats`
     Heartbeats,
+    /// `tasks`
+    Tasks,
     /// `poll_spans`, and all that views make of it.
     Polls,
 }
 
 impl Table {
     /// All, in the order in which a batch is sent.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Stacks,
         Self::Suspects,
         Self::Histograms,
         Self::Gauges,
         Self::Heartbeats,
+        Self::Tasks,
         Self::Polls,
     ];
 
@@ -49,6 +52,7 @@ impl Table {
             Self::Histograms => "poll_histograms",
             Self::Gauges => "runtime_gauges",
             Self::Heartbeats => "heartbeats",
+            Self::Tasks => "tasks",
             Self::Polls => "poll_spans",
         }
     }
@@ -61,6 +65,7 @@ impl Table {
             Self::Histograms => of.measured.histograms.len(),
             Self::Gauges => of.measured.gauges.len(),
             Self::Heartbeats => of.measured.heartbeats.len(),
+            Self::Tasks => of.measured.tasks.len(),
             Self::Polls => of.polls.len(),
         }
     }
@@ -103,6 +108,10 @@ impl Store {
                 let rows = of.flat_map(|of| &of.measured.heartbeats);
                 let rows = rows.map(HeartbeatRow::from).collect();
                 self.insert::<HeartbeatRow<'_>>(name, token, rows).await
+            }
+            Table::Tasks => {
+                let rows = of.flat_map(|of| &of.measured.tasks).map(TaskRow::from).collect();
+                self.insert::<TaskRow<'_>>(name, token, rows).await
             }
             Table::Polls => {
                 let rows = of.flat_map(|of| &of.polls).map(PollSpanRow::from).collect();

@@ -3,7 +3,7 @@
 use clickhouse::Row;
 use serde::Serialize;
 
-use crate::measured::{Heartbeat, PollHistogram, RuntimeGauge};
+use crate::measured::{Heartbeat, LiveTask, PollHistogram, RuntimeGauge};
 
 /// A unix time in ms as `DateTime64(3)` holds it.
 fn time(ms: u64) -> i64 {
@@ -81,6 +81,52 @@ impl<'a> From<&'a Heartbeat> for HeartbeatRow<'a> {
             instance: &heartbeat.origin.instance,
             first_seen: seen,
             last_seen: seen,
+        }
+    }
+}
+
+/// A row of `tasks`.
+#[derive(Row, Serialize)]
+pub(super) struct TaskRow<'a> {
+    time: i64,
+    service: &'a str,
+    instance: &'a str,
+    service_version: &'a str,
+    dump_id: u64,
+    reason: &'a str,
+    unknown: i64,
+    task_id: u64,
+    name: &'a str,
+    file: &'a str,
+    line: u32,
+    state: &'a str,
+    since_ns: u64,
+    age_ns: u64,
+    polls: u64,
+    busy_ns: u64,
+    woken_ns: i64,
+}
+
+impl<'a> From<&'a LiveTask> for TaskRow<'a> {
+    fn from(task: &'a LiveTask) -> Self {
+        Self {
+            time: time(task.time_ms),
+            service: &task.origin.service,
+            instance: &task.origin.instance,
+            service_version: &task.origin.version,
+            dump_id: task.dump_id,
+            reason: &task.reason,
+            unknown: task.unknown,
+            task_id: task.task_id,
+            name: &task.name,
+            file: &task.file,
+            line: task.line,
+            state: task.state,
+            since_ns: task.since_ns,
+            age_ns: task.age_ns,
+            polls: task.polls,
+            busy_ns: task.busy_ns,
+            woken_ns: task.woken_ns,
         }
     }
 }

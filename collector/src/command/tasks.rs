@@ -1,0 +1,85 @@
+//! `holdup tasks`: the live tasks of a service, from its own endpoint or from the dumps that it sent.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::query::{self, Output, QueryArgs};
+
+/// How long a service may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The arguments of `holdup tasks`.
+#[derive(Args, Debug)]
+pub(crate) struct TasksArgs {
+    /// The service's last dumps, as a collector has them; may be given several times
+    #[arg(long, value_name = "NAME", required_unless_present = "endpoint")]
+    service: Vec<String>,
+    /// The endpoint of a service on this machine, which answers now
+    #[arg(long, value_name = "URL", conflicts_with = "service")]
+    endpoint: Option<String>,
+    /// How far back a dump may be
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
+    since: Duration,
+    /// The most rows
+    #[arg(long, value_name = "ROWS", default_value_t = 1_000)]
+    limit: u32,
+    /// How to print them
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+    /// The collector's page
+    #[arg(long, env = "HOLDUP_PAGE", value_name = "URL", default_value = "http://127.0.0.1:4380")]
+    page: String,
+}
+
+/// Asks, and prints what comes.
+pub(crate) fn run(args: &TasksArgs) -> anyhow::Result<()> {
+    if let Some(endpoint) = &args.endpoint {
+        return print(&ask(endpoint, args.output)?);
+    }
+    query::run(&QueryArgs {
+        name: "tasks".to_owned(),
+        since: args.since,
+        service: args.service.clone(),
+        function: None,
+        limit: args.limit,
+        output: args.output,
+        page: args.page.clone(),
+    })
+}
+
+fn ask(endpoint: &str, output: Output) -> anyhow::Result<String> {
+    let base = endpoint.trim_end_matches('/').trim_end_matches("/tasks");
+    let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
+    let accepted = match output {
+        Output::Table => "text/plain",
+        Output::Json => "application/json",
+    };
+    let client = reqwest::blocking::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    let request = client.get(format!("{base}/tasks")).header("accept", accepted);
+    let response = request.send().with_context(|| {
+        format!(
+            "no service answers at {base}: set HOLDUP_TASKS_LISTEN=127.0.0.1:PORT in the service, \
+             or correct --endpoint"
+        )
+    })?;
+    let status = response.status();
+    let text = response.text().with_context(|| format!("{base} broke off its answer"))?;
+    if !status.is_success() {
+        bail!("{base} answered {status}: {}", text.trim());
+    }
+    Ok(text)
+}
+
+/// Without control characters: a name must not be able to drive the terminal.
+fn print(text: &str) -> anyhow::Result<()> {
+    let visible = text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c });
+    let visible = visible.collect::<String>();
+    match writeln!(std::io::stdout().lock(), "{}", visible.trim_end()) {
+        // A pager that was closed has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write the answer"),
+    }
+}
