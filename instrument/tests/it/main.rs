@@ -46,4 +46,6 @@ mod timed;
 mod tls;
 mod victims;
 mod watched_runtimes;
+#[cfg(target_os = "linux")]
+mod ways;
 mod wrapper;
