@@ -314,6 +314,28 @@ fn rows_that_clickhouse_refuses_are_put_aside_and_can_be_sent_again() {
     assert!(!spool(data.path(), &["list"]).contains(id));
 }
 
+#[test]
+fn a_trickle_of_requests_makes_few_parts() {
+    let data = folder();
+    let collector = Collector::start(data.path(), &["--batch-interval", "1s"]);
+    let began = std::time::Instant::now();
+    for id in 0..60 {
+        assert_eq!(send(&collector, &[PROTOBUF], request("few", [id]).encode_to_vec()).status, 200);
+        // The rate is what is tested: about twenty requests a second.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(stored(&collector, "few")[..3], [60; 3]);
+    for table in ["poll_spans", "functions_1m", "services"] {
+        let inserted = collector.sql(&format!(
+            "SELECT max(max_block_number) FROM system.parts
+             WHERE database = 'holdup' AND table = '{table}'"
+        ));
+        let inserted: u64 = inserted.parse().expect("a number");
+        let seconds = began.elapsed().as_secs();
+        assert!(inserted <= seconds + 2, "{inserted} parts of {table} in {seconds} s");
+    }
+}
+
 fn spool(data: &Path, arguments: &[&str]) -> String {
     let program = holdup_tests::program("holdup").expect("built");
     let mut command = Command::new(program);

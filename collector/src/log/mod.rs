@@ -10,6 +10,8 @@
 mod counters;
 mod disk;
 mod keys;
+#[cfg(test)]
+mod properties;
 mod reader;
 mod record;
 mod recover;

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
-use proptest::prelude::*;
 
 use super::{
     AppendError, Appended, Counters, Disk, Entry, Log, OpenError, RealDisk, Recovered, Settings,
@@ -18,12 +17,12 @@ use super::{
 /// A disk whose writes, syncs and free space are as a test wants them. It waits for no sync: what a
 /// process wrote is there for the next also without one.
 #[derive(Clone, Default)]
-struct FailingDisk(Arc<Faults>);
+pub(super) struct FailingDisk(pub(super) Arc<Faults>);
 
 #[derive(Default)]
-struct Faults {
+pub(super) struct Faults {
     writes: AtomicBool,
-    syncs: AtomicBool,
+    pub(super) syncs: AtomicBool,
     full: AtomicBool,
 }
 
@@ -58,11 +57,11 @@ impl Disk for FailingDisk {
     }
 }
 
-fn settings(folder: &Path) -> Settings {
+pub(super) fn settings(folder: &Path) -> Settings {
     Settings { folder: folder.into(), bytes_max: 1 << 30, free_min: 0, segment_bytes: 1 << 20 }
 }
 
-fn counters() -> (Counters, Registry) {
+pub(super) fn counters() -> (Counters, Registry) {
     let mut registry = Registry::default();
     (Counters::register(&mut registry), registry)
 }
@@ -75,16 +74,16 @@ fn metric(registry: &Registry, name: &str) -> u64 {
     line.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-fn open(folder: &Path) -> (Log, Recovered) {
+pub(super) fn open(folder: &Path) -> (Log, Recovered) {
     Log::open(settings(folder), Box::new(RealDisk), counters().0).unwrap()
 }
 
-fn entry(key: u128, bytes: impl Into<Bytes>) -> Entry {
+pub(super) fn entry(key: u128, bytes: impl Into<Bytes>) -> Entry {
     let label = u32::try_from(key % 7).unwrap();
     Entry { key, time_ns: 1_000 + u64::try_from(key).unwrap(), label, bytes: bytes.into() }
 }
 
-fn append(log: &Log, entry: &Entry) -> Result<Appended, AppendError> {
+pub(super) fn append(log: &Log, entry: &Entry) -> Result<Appended, AppendError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(log.append(entry.clone()))
 }
@@ -97,13 +96,13 @@ fn append_all(log: &Log, entries: &[Entry]) -> Vec<Appended> {
     all.into_iter().map(Result::unwrap).collect()
 }
 
-fn mark(log: &Log, text: &str) -> Result<Appended, AppendError> {
+pub(super) fn mark(log: &Log, text: &str) -> Result<Appended, AppendError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(log.mark(text.into()))
 }
 
 /// All entries from a sequence number on.
-fn entries(log: &Log, from: u64) -> Vec<Entry> {
+pub(super) fn entries(log: &Log, from: u64) -> Vec<Entry> {
     let mut reader = log.reader(from);
     let mut entries = Vec::new();
     while let Some(found) = reader.find().unwrap() {
@@ -113,7 +112,7 @@ fn entries(log: &Log, from: u64) -> Vec<Entry> {
 }
 
 /// The files of a log, in order.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let all = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> =
         all.filter(|path| path.extension().is_some_and(|ext| ext == "log")).collect();
@@ -389,88 +388,4 @@ fn many_appenders_share_syncs() {
     assert_eq!(entries(&log, 0).len(), 400);
     assert_eq!(metric(&registry, "log_appended_total"), 400);
     assert_eq!(metric(&registry, "log_known_total"), 400);
-}
-
-#[derive(Clone, Debug)]
-enum Op {
-    Append(u128, usize),
-    Mark(u8),
-    Release(usize),
-    Reopen,
-    Fail,
-    /// Ends as a crash does that leaves part of a group behind.
-    Torn(Vec<u8>),
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    prop_oneof![
-        12 => (0..60_u128, 0..3_000_usize).prop_map(|(key, length)| Op::Append(key, length)),
-        2 => any::<u8>().prop_map(Op::Mark),
-        2 => (0..100_usize).prop_map(Op::Release),
-        2 => Just(Op::Reopen),
-        1 => Just(Op::Fail),
-        1 => prop::collection::vec(any::<u8>(), 1..200).prop_map(Op::Torn),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_run_of_operations_leaves_what_a_list_would(ops in prop::collection::vec(op(), 1..60)) {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = FailingDisk::default();
-        let settings = Settings { segment_bytes: 16_384, ..settings(folder.path()) };
-        let reopen = || {
-            Log::open(settings.clone(), Box::new(disk.clone()), counters().0).unwrap().0
-        };
-        let mut log = reopen();
-        // What was acknowledged, by sequence number; the keys among it; what was released.
-        let (mut model, mut keys, mut released) = (Vec::<(u64, Entry)>::new(), Vec::new(), 0);
-        for op in ops {
-            match op {
-                Op::Append(key, length) => {
-                    let entry = entry(key, vec![key as u8; length]);
-                    match append(&log, &entry).unwrap() {
-                        Appended::At(at) => {
-                            prop_assert!(!keys.contains(&key), "{key} is known");
-                            prop_assert!(model.last().is_none_or(|(last, _)| *last < at));
-                            keys.push(key);
-                            model.push((at, entry));
-                        }
-                        Appended::Known => prop_assert!(keys.contains(&key), "{key} is new"),
-                    }
-                }
-                Op::Mark(number) => {
-                    mark(&log, &number.to_string()).unwrap();
-                }
-                Op::Release(share) => {
-                    let index = model.len() * share / 100;
-                    released = model.get(index).map_or(released, |(at, _)| released.max(*at));
-                    log.release(released);
-                }
-                Op::Reopen => {
-                    drop(log);
-                    log = reopen();
-                }
-                Op::Fail => {
-                    disk.0.syncs.store(true, Ordering::Relaxed);
-                    append(&log, &entry(1_000, "never")).unwrap_err();
-                    disk.0.syncs.store(false, Ordering::Relaxed);
-                }
-                Op::Torn(tail) => {
-                    drop(log);
-                    if let Some(last) = files(folder.path()).pop() {
-                        let mut bytes = fs::read(&last).unwrap();
-                        bytes.extend_from_slice(&tail);
-                        fs::write(&last, bytes).unwrap();
-                    }
-                    log = reopen();
-                }
-            }
-            let left = model.iter().filter(|(at, _)| *at >= released);
-            let left: Vec<Entry> = left.map(|(_, entry)| entry.clone()).collect();
-            prop_assert_eq!(entries(&log, released), left);
-        }
-    }
 }
