@@ -36,7 +36,10 @@ proptest! {
     #[test]
     fn whatever_stands_in_the_files_the_log_opens_and_takes_more(
         noise in prop::collection::vec(any::<u8>(), 0..300),
-        places in prop::collection::vec((0..2_usize, any::<prop::sample::Index>(), any::<u8>()), 0..9),
+        places in prop::collection::vec(
+            (0..2_usize, any::<prop::sample::Index>(), any::<u8>()),
+            0..9,
+        ),
         cut in prop::option::of(any::<prop::sample::Index>()),
     ) {
         let folder = tempfile::tempdir().unwrap();
