@@ -9,7 +9,7 @@
 //!   those of `watch`, `timed` and `.detect_blocking`; the attribute's exist from their first poll on,
 //! - polls that compute for long without giving their thread back, or use up tokio's budget in one go
 //!   ([`Kind::NeverYields`](crate::Kind::NeverYields)),
-//! - tasks of [`spawn`] whose panic nobody looked at
+//! - tasks of [`spawn`](crate::spawn) whose panic nobody looked at
 //!   ([`Kind::UnseenPanic`](crate::Kind::UnseenPanic)).
 //!
 //! Each is a line in the log and a call of [`on_finding`](crate::on_finding), with the place in the
@@ -17,13 +17,7 @@
 //! number of those that were suppressed. Futures that were made before it was switched on are not
 //! noted. While it is on, a thread of Holdup's wakes up a hundred times a second.
 
-use std::future::Future;
-use std::panic::Location;
-
-pub use crate::join::JoinHandle;
-use crate::join::Noticing;
-use crate::polling::{debug, site};
-use crate::watched::watch;
+use crate::polling::debug;
 
 /// Switches debug mode on. It needs an installation to tell of anything.
 ///
@@ -36,32 +30,6 @@ use crate::watched::watch;
 /// ```
 pub fn enable() {
     debug::set(true);
-}
-
-/// Spawns a task as [`tokio::spawn`] does, which is watched under `name`, and of which debug mode tells
-/// when it panics and nobody looks: when its handle is dropped without having told how it ended.
-///
-/// # Examples
-///
-/// ```
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// let seven = holdup::debug::spawn("shop::seven", async { 7 }).await?;
-/// assert_eq!(seven, 7);
-/// # Ok::<(), tokio::task::JoinError>(())
-/// # }).unwrap();
-/// ```
-///
-/// # Panics
-///
-/// When it is called outside of a runtime, like `tokio::spawn`.
-#[track_caller]
-pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    let site = site::intern(name, Location::caller());
-    Noticing::new(site, future).spawn(|future| watch(site, future))
 }
 
 /// Switches debug mode off.

@@ -21,19 +21,19 @@ const PANICKED: u8 = 1;
 /// The handle was dropped, and had not told how the task ended.
 const GONE: u8 = 2;
 
-/// The handle of a task of [`debug::spawn`](crate::debug::spawn): await it for the task's result.
+/// The handle of a task of [`spawn`](crate::spawn): await it for the task's result.
 ///
-/// It is tokio's handle, to which it dereferences, and notices in [debug mode](crate::debug) when it is
-/// dropped without a look at a panic of its task.
+/// It is tokio's handle, to which it dereferences (`abort`, `abort_handle`, `is_finished`, `id`), and
+/// notices in [debug mode](crate::debug) when it is dropped without a look at a panic of its task.
 ///
 /// # Examples
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// let task = holdup::debug::spawn("shop::seven", async { 7 });
+/// let task = holdup::spawn(async { 7 });
 /// assert!(!task.is_finished());
 /// assert_eq!(task.await.unwrap(), 7);
-/// let task = holdup::debug::spawn("shop::eight", async { 8 });
+/// let task = holdup::spawn(async { 8 });
 /// let tokios: tokio::task::JoinHandle<u8> = task.into_inner();
 /// assert_eq!(tokios.await.unwrap(), 8);
 /// # });
@@ -45,7 +45,7 @@ pub struct JoinHandle<T> {
 
 /// Tells when it is dropped by a handle that did not look. None when nobody is to be told.
 #[derive(Debug)]
-struct Looks(Option<Arc<Panics>>);
+pub(crate) struct Looks(Option<Arc<Panics>>);
 
 /// Shared by a task and its handle.
 #[derive(Debug)]
@@ -65,20 +65,11 @@ pin_project! {
 }
 
 impl<F: Future> Noticing<F> {
-    pub(crate) fn new(site: &'static Site, future: F) -> Self {
+    pub(crate) fn new(site: &'static Site, future: F) -> (Self, Looks) {
         let panics =
             || Arc::new(Panics { site, state: AtomicU8::new(0), message: OnceLock::new() });
-        Self { panics: debug::is_on().then(panics), future }
-    }
-
-    /// Spawns a future made of this one, and gives its handle.
-    pub(crate) fn spawn<G>(self, around: impl FnOnce(Self) -> G) -> JoinHandle<G::Output>
-    where
-        G: Future + Send + 'static,
-        G::Output: Send + 'static,
-    {
-        let looks = Looks(self.panics.clone());
-        JoinHandle { handle: tokio::spawn(around(self)), looks }
+        let panics = debug::is_on().then(panics);
+        (Self { panics: panics.clone(), future }, Looks(panics))
     }
 }
 
@@ -119,6 +110,10 @@ impl Panics {
 }
 
 impl<T> JoinHandle<T> {
+    pub(crate) fn new(handle: task::JoinHandle<T>, looks: Looks) -> Self {
+        Self { handle, looks }
+    }
+
     /// Tokio's own handle. Whoever takes it is taken to look at how the task ends.
     pub fn into_inner(mut self) -> task::JoinHandle<T> {
         self.looks.0 = None;

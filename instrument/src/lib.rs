@@ -124,6 +124,7 @@ pub use crate::{
     },
     install::{Builder, Guard, InstallError, builder, init},
     isolate::{Isolated, isolate, isolate_named},
+    join::JoinHandle,
     polling::{site::Site, timed::Outcome},
     runtime::watch_runtime,
     self_test::{SelfTest, self_test},

@@ -1,4 +1,4 @@
-//! Tasks that are watched as a whole, and whose wakes are noted.
+//! Tasks that are watched as a whole, whose wakes are noted, and whose panics are.
 
 use std::future::Future;
 use std::panic::Location;
@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use atomic_waker::AtomicWaker;
 use pin_project_lite::pin_project;
-use tokio::task::JoinHandle;
 
+use crate::join::{JoinHandle, Noticing};
 use crate::polling::site::{self, Site};
 use crate::polling::switch;
 use crate::polling::tasks::{Place, Wakes};
@@ -19,7 +19,8 @@ use crate::watched::Watched;
 ///
 /// As [`tokio::spawn`]. Its polls are timed like those of an instrumented function; what is
 /// instrumented inside has its own time. The [task dump](crate::tasks) knows of it from its spawning
-/// on, and when it was woken.
+/// on, and when it was woken. In [debug mode](crate::debug) it is told of when it panics and nobody
+/// looks: when its handle is dropped without having told how it ended.
 ///
 /// # Examples
 ///
@@ -40,7 +41,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    tokio::spawn(Spawned::new(site::spawned_at(Location::caller()), future))
+    spawn_at(site::spawned_at(Location::caller()), future)
 }
 
 /// The same under a name of your choice.
@@ -64,7 +65,23 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    tokio::spawn(Spawned::new(site::intern(name, Location::caller()), future))
+    spawn_at(site::intern(name, Location::caller()), future)
+}
+
+#[track_caller]
+fn spawn_at<F>(site: &'static Site, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let (future, looks) = Noticing::new(site, future);
+    let spawned = Spawned::new(site, future);
+    let wakes = spawned.noting.as_ref().map(|noting| noting.wakes);
+    let handle = tokio::spawn(spawned);
+    if let Some(wakes) = wakes {
+        wakes.identify(handle.id());
+    }
+    JoinHandle::new(handle, looks)
 }
 
 pin_project! {
@@ -96,7 +113,6 @@ impl<F: Future> Future for Spawned<F> {
         let Some(noting) = this.noting.as_ref().filter(|_| switch::is_on()) else {
             return this.watched.poll(context);
         };
-        this.watched.as_ref().get_ref().place().identify();
         // Before the poll: what wakes during it wakes the task.
         noting.waker.register(context.waker());
         let waker = Waker::from(Arc::clone(noting));

@@ -158,10 +158,6 @@ impl<F> Watched<F> {
     pub(crate) fn new(site: &'static Site, future: F, place: Place) -> Self {
         Self { site, unpolled: Unpolled::new(site), place, future }
     }
-
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
-    }
 }
 
 impl<F> fmt::Debug for Watched<F> {

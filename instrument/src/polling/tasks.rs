@@ -3,9 +3,13 @@
 //!
 //! A future has an entry from the end of its first poll on, if that left it pending and no watched poll
 //! was around it; a future that is ready at once costs nothing. What `holdup::spawn` spawned has one
-//! from its spawning on.
+//! from its spawning on, and so have all tasks of which a runtime's hooks tell (`hooked`).
 
-use std::fmt::Write as _;
+#[cfg(tokio_unstable)]
+pub(crate) mod hooked;
+
+use std::collections::HashSet;
+use std::hash::{Hash as _, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::task::Id;
@@ -46,6 +50,8 @@ struct Entry {
     ended: AtomicU64,
     woken: AtomicU64,
     tracks_wakes: AtomicBool,
+    /// The runtime's hooks tell of it, whatever else does.
+    is_hooked: AtomicBool,
     /// [`Slot::id`](crate::polling::slot::Slot::id) of the thread that polled it last.
     slot: AtomicUsize,
 }
@@ -64,22 +70,34 @@ impl Entry {
             ended: AtomicU64::new(0),
             woken: AtomicU64::new(0),
             tracks_wakes: AtomicBool::new(false),
+            is_hooked: AtomicBool::new(false),
             slot: AtomicUsize::new(0),
         }
     }
 
-    fn fill(&self, site: &'static Site, task: u64, tracks_wakes: bool) {
+    fn fill(&self, Task { site, number, tracks_wakes, is_hooked }: Task) {
         self.generation.fetch_add(1, Ordering::Relaxed);
         self.site.store(Some(site));
-        self.task.store(task, Ordering::Relaxed);
+        self.task.store(number, Ordering::Relaxed);
         self.created.store(clock::now(), Ordering::Relaxed);
         for zero in [&self.polls, &self.busy, &self.began, &self.ended, &self.woken] {
             zero.store(0, Ordering::Relaxed);
         }
         self.tracks_wakes.store(tracks_wakes, Ordering::Relaxed);
+        self.is_hooked.store(is_hooked, Ordering::Relaxed);
         self.slot.store(0, Ordering::Relaxed);
         self.state.store(LIVE, Ordering::Release);
     }
+}
+
+/// What an entry is made for.
+#[derive(Clone, Copy)]
+struct Task {
+    site: &'static Site,
+    /// 0 when it isn't known.
+    number: u64,
+    tracks_wakes: bool,
+    is_hooked: bool,
 }
 
 /// A task's place in the table, given back with the drop.
@@ -99,28 +117,32 @@ impl Place {
     #[cold]
     #[inline(never)]
     pub(crate) fn take(site: &'static Site) -> Self {
-        let start = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self::take_near(start as usize, site, number(runtime::task()), false)
+        let number = number(runtime::task());
+        Self::take_any(Task { site, number, tracks_wakes: false, is_hooked: false })
     }
 
-    /// The same for a task that was not polled yet, and whose wakes will be noted.
+    /// The same for a task that is about to be spawned, and whose wakes will be noted.
     pub(crate) fn take_woken(site: &'static Site) -> Self {
-        let start = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self::take_near(start as usize, site, 0, true)
+        Self::take_any(Task { site, number: 0, tracks_wakes: true, is_hooked: false })
     }
 
-    fn take_near(start: usize, site: &'static Site, task: u64, tracks_wakes: bool) -> Self {
-        for index in (0..PROBES_MAX).map(|probe| start.wrapping_add(probe) % TASKS_MAX) {
+    fn take_any(task: Task) -> Self {
+        let start = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self::claim(start as usize, task).unwrap_or_else(|| {
+            UNREGISTERED.fetch_add(1, Ordering::Relaxed);
+            Self(UNKNOWN)
+        })
+    }
+
+    fn claim(start: usize, task: Task) -> Option<Self> {
+        indices(start).find_map(|index| {
             let entry = &ENTRIES[index];
             let claimed =
                 entry.state.compare_exchange(FREE, CLAIMED, Ordering::Acquire, Ordering::Relaxed);
-            if claimed.is_ok() {
-                entry.fill(site, task, tracks_wakes);
-                return Self(u32::try_from(index + 1).unwrap_or(UNKNOWN));
-            }
-        }
-        UNREGISTERED.fetch_add(1, Ordering::Relaxed);
-        Self(UNKNOWN)
+            claimed.ok()?;
+            entry.fill(task);
+            Some(Self(u32::try_from(index + 1).unwrap_or(UNKNOWN)))
+        })
     }
 
     #[inline(always)]
@@ -152,15 +174,6 @@ impl Place {
             let busy = entry.busy.load(Ordering::Relaxed);
             entry.busy.store(busy.wrapping_add(duration), Ordering::Relaxed);
             entry.ended.store(began.wrapping_add(duration.max(1)), Ordering::Relaxed);
-        }
-    }
-
-    /// Gives the number of tokio's task to an entry that was made before it had one.
-    pub(crate) fn identify(&self) {
-        if let Some(entry) = self.entry()
-            && entry.task.load(Ordering::Relaxed) == 0
-        {
-            entry.task.store(number(runtime::task()), Ordering::Relaxed);
         }
     }
 
@@ -197,12 +210,24 @@ pub(crate) struct Wakes {
 
 impl Wakes {
     pub(crate) fn note(self) {
-        let entry = ENTRIES.get((self.place as usize).wrapping_sub(1));
-        if let Some(entry) =
-            entry.filter(|entry| entry.generation.load(Ordering::Relaxed) == self.generation)
-        {
+        if let Some(entry) = self.entry() {
             entry.woken.store(clock::now(), Ordering::Relaxed);
         }
+    }
+
+    /// Gives the entry, which was made before the task, the number that the task got.
+    pub(crate) fn identify(self, id: Id) {
+        if let Some(entry) = self.entry() {
+            // The task may have ended meanwhile, and another have the entry and its own number.
+            let number = number(Some(id));
+            let (order, task) = (Ordering::Relaxed, &entry.task);
+            let _known = task.compare_exchange(0, number, order, order);
+        }
+    }
+
+    fn entry(self) -> Option<&'static Entry> {
+        let entry = ENTRIES.get((self.place as usize).wrapping_sub(1));
+        entry.filter(|entry| entry.generation.load(Ordering::Relaxed) == self.generation)
     }
 }
 
@@ -220,6 +245,7 @@ pub(crate) struct Known {
     pub(crate) ended: u64,
     pub(crate) woken: u64,
     pub(crate) tracks_wakes: bool,
+    pub(crate) is_hooked: bool,
     pub(crate) slot: usize,
 }
 
@@ -227,10 +253,24 @@ impl Known {
     pub(crate) fn is_running(&self) -> bool {
         self.began > self.ended
     }
+
+    /// Whether it waits for its first poll, as far as that is known.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.is_hooked && self.began == 0
+    }
 }
 
-/// Every task with an entry. What a task does meanwhile may be missing from its counts.
-pub(crate) fn known() -> impl Iterator<Item = Known> {
+/// Every task with an entry, once. What a task does meanwhile may be missing from its counts.
+pub(crate) fn known() -> Vec<Known> {
+    let mut known = entries().collect::<Vec<_>>();
+    // Tasks of `holdup::spawn` have two where the runtime has hooks: their own tells more.
+    let own = known.iter().filter(|known| !known.is_hooked).map(|known| known.task);
+    let own = own.collect::<HashSet<_>>();
+    known.retain(|known| !known.is_hooked || !own.contains(&known.task));
+    known
+}
+
+fn entries() -> impl Iterator<Item = Known> {
     ENTRIES.iter().enumerate().filter_map(|(index, entry)| {
         if entry.state.load(Ordering::Acquire) != LIVE {
             return None;
@@ -247,6 +287,7 @@ pub(crate) fn known() -> impl Iterator<Item = Known> {
             began: entry.began.load(Ordering::Relaxed),
             woken: entry.woken.load(Ordering::Relaxed),
             tracks_wakes: entry.tracks_wakes.load(Ordering::Relaxed),
+            is_hooked: entry.is_hooked.load(Ordering::Relaxed),
             slot: entry.slot.load(Ordering::Relaxed),
         };
         let is_same = entry.state.load(Ordering::Acquire) == LIVE
@@ -260,22 +301,33 @@ pub(crate) fn unregistered() -> u64 {
     UNREGISTERED.load(Ordering::Relaxed)
 }
 
-/// tokio shows the number of a task only as text: read it without making any.
+/// The entries that a search looks at.
+fn indices(start: usize) -> impl Iterator<Item = usize> {
+    (0..PROBES_MAX).map(move |probe| start.wrapping_add(probe) % TASKS_MAX)
+}
+
+/// tokio shows the number of a task as text only, and hashes it as it is.
 fn number(id: Option<Id>) -> u64 {
-    struct Digits(u64);
-    impl std::fmt::Write for Digits {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            for digit in text.bytes().filter(u8::is_ascii_digit) {
-                self.0 = self.0.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            }
-            Ok(())
+    struct Number(u64);
+    impl Hasher for Number {
+        fn write(&mut self, bytes: &[u8]) {
+            let add = |number: u64, byte: &u8| (number << 8) | u64::from(*byte);
+            self.0 = bytes.iter().fold(self.0, add);
+        }
+
+        fn write_u64(&mut self, number: u64) {
+            self.0 = number;
+        }
+
+        fn finish(&self) -> u64 {
+            self.0
         }
     }
-    let mut digits = Digits(0);
+    let mut number = Number(0);
     if let Some(id) = id {
-        let _infallible = write!(digits, "{id}");
+        id.hash(&mut number);
     }
-    digits.0
+    number.0
 }
 
 #[cfg(test)]
@@ -285,7 +337,7 @@ mod tests {
     static SITE: Site = Site::new("tasks::tests", "", 0);
 
     fn of_tests() -> Vec<Known> {
-        known().filter(|known| std::ptr::eq(known.site, &raw const SITE)).collect()
+        entries().filter(|known| std::ptr::eq(known.site, &raw const SITE)).collect()
     }
 
     #[test]
@@ -309,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_a_task_is_read_from_its_text() {
+    fn the_number_of_a_task_is_the_one_that_tokio_shows() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (read, shown) = runtime.block_on(async {
             tokio::spawn(async { (number(runtime::task()), tokio::task::id().to_string()) })

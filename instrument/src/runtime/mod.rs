@@ -22,14 +22,15 @@ use crate::runtime::registry::Runtime;
 ///
 /// With `--cfg tokio_unstable` every task is watched too, under the place where it was spawned, with
 /// no annotation: `task spawned at src/main.rs:12:5`. What is annotated inside of it has its own time.
+/// [Task dumps](crate::tasks) list all of them.
 ///
 /// On stable tokio a worker that is held for 100 ms or more is reported with its stack, marked
 /// `holdup.sampled`, although nothing on it was annotated; `docs/instrument.md` tells what that can't
 /// see.
 ///
 /// It takes the builder's hooks `on_thread_park` and `on_thread_unpark`, or with `tokio_unstable`
-/// `on_thread_park`, `on_before_task_poll` and `on_after_task_poll`: a builder has one of each, and the later call wins. It also spawns one
-/// task that is polled once a second, which the runtime counts among its alive tasks.
+/// `on_thread_park` and all four of tasks: a builder has one of each, and the later call wins. It also
+/// spawns one task that is polled once a second, which the runtime counts among its alive tasks.
 ///
 /// # Examples
 ///
@@ -51,8 +52,10 @@ pub fn watch_runtime(builder: &mut Builder) -> &mut Builder {
     builder.on_thread_park(move || spawned.park());
     #[cfg(tokio_unstable)]
     builder
-        .on_before_task_poll(|task| tasks::before(task.spawned_at()))
-        .on_after_task_poll(|_| tasks::after());
+        .on_task_spawn(|task| tasks::spawned(task.spawned_at(), task.id()))
+        .on_before_task_poll(|task| tasks::before(task.spawned_at(), task.id()))
+        .on_after_task_poll(|_| tasks::after())
+        .on_task_terminate(|task| tasks::terminated(task.id()));
     builder
 }
 

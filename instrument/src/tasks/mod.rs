@@ -28,8 +28,8 @@ pub struct TaskDump {
     /// Those that run first, then those that are ready, then the others, the longest first.
     pub tasks: Vec<Task>,
     /// Live tasks that are not listed: those that found no place in the table, and tasks of
-    /// [watched runtimes](crate::watch_runtime) that are not instrumented, as far as those runtimes
-    /// have told. `None` when no runtime is watched: there may be any number.
+    /// [watched runtimes](crate::watch_runtime) that are not instrumented (with `--cfg tokio_unstable`:
+    /// those spawned before Holdup was switched on), as far as those runtimes have told. `None` when no runtime is watched: there may be any number.
     pub unknown: Option<u64>,
 }
 
@@ -37,7 +37,8 @@ pub struct TaskDump {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Task {
-    /// Number of tokio's task; `None` for others, and before its first poll.
+    /// Number of tokio's task; `None` for others, and during the first poll of one that isn't of
+    /// [`spawn`](crate::spawn).
     pub id: Option<u64>,
     /// The instrumented function, or the name that it was given.
     pub name: String,
@@ -87,7 +88,8 @@ impl TaskState {
 /// The live tasks of this process, now.
 ///
 /// Known are tasks of [`spawn`](crate::spawn), and the outermost watched future of every other task
-/// from its first poll on; 8,192 at one time. Can be called from any thread, also while every
+/// from its first poll on; with `--cfg tokio_unstable` every task of a [watched
+/// runtime](crate::watch_runtime). 8,192 at one time. Can be called from any thread, also while every
 /// runtime is blocked.
 ///
 /// # Examples
@@ -107,7 +109,7 @@ impl TaskState {
 /// ```
 pub fn dump() -> TaskDump {
     let now = clock::now();
-    let known = tasks::known().collect::<Vec<_>>();
+    let known = tasks::known();
     let with_number = known.iter().filter(|known| known.task != 0).count() as u64;
     let mut tasks = known.iter().map(|known| Task::of(known, now)).collect::<Vec<_>>();
     tasks.extend(first_polls(&known, now));
@@ -169,6 +171,8 @@ impl Task {
 fn state(known: &Known) -> (TaskState, u64) {
     if known.is_running() {
         (TaskState::Running, known.began)
+    } else if known.is_fresh() {
+        (TaskState::Ready, known.created)
     } else if known.tracks_wakes && known.woken >= known.began && known.woken != 0 {
         // A wake while it was polled counts from the end of that poll.
         (TaskState::Ready, known.woken.max(known.ended))

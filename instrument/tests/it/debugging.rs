@@ -177,17 +177,17 @@ fn a_panic_that_nobody_looks_at_is_told_of() {
     let found = Found::with_threshold(400 * MS);
     let line = line!() + 4;
     on_one_thread(async {
-        let looked_at = holdup::debug::spawn("it::looked at", panics("seen")).await;
+        let looked_at = holdup::spawn_named("it::looked at", panics("seen")).await;
         assert!(looked_at.unwrap_err().is_panic());
-        drop(holdup::debug::spawn("it::dropped", panics("in the dark")));
-        let late = holdup::debug::spawn("it::late", panics("before its handle is dropped"));
+        drop(holdup::spawn_named("it::dropped", panics("in the dark")));
+        let late = holdup::spawn_named("it::late", panics("before its handle is dropped"));
         while !late.is_finished() {
             yield_now().await;
         }
         drop(late);
-        let fine = holdup::debug::spawn("it::fine", async { 7 });
+        let fine = holdup::spawn_named("it::fine", async { 7 });
         assert_eq!(fine.await.unwrap(), 7);
-        drop(holdup::debug::spawn("it::done", async {}));
+        drop(holdup::spawn_named("it::done", async {}));
         yield_now().await;
     });
     eventually("both are told of", || found.of(Kind::UnseenPanic).len() >= 2);

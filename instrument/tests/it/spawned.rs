@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use holdup::DetectBlocking;
+use holdup::{DetectBlocking, TaskState};
 use tokio::runtime::Builder;
 
-use crate::session::{Session, assert_within, block};
+use crate::session::{Session, assert_within, block, eventually};
 
 fn here() -> u32 {
     line!()
@@ -85,4 +85,66 @@ fn a_task_that_panics_is_over() {
     assert!(ended.is_err());
     let polls = session.finish();
     assert_eq!(polls.len(), 1, "{polls:?}");
+}
+
+/// Waits for that many tasks which were spawned in this file at a line to be in a state.
+fn wait_for(line: u32, state: TaskState, count: usize) {
+    let name = format!("task spawned at {}:{line}:", file!());
+    eventually(&format!("{count} times {name} {}", state.name()), || {
+        let dump = holdup::tasks();
+        let named = dump.tasks.iter().filter(|task| task.name.starts_with(&name));
+        named.filter(|task| task.state == state && task.id.is_some()).count() == count
+    });
+}
+
+#[test]
+fn the_dump_lists_each_task_once_though_none_is_instrumented() {
+    let session = Session::start();
+    let mut builder = Builder::new_current_thread();
+    let runtime = holdup::watch_runtime(builder.enable_all()).build().unwrap();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (tell, told) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let tasks = runtime.block_on(async {
+            let mut tasks = Vec::new();
+            for _ in 0..3 {
+                tasks.push(tokio::spawn(std::future::pending::<()>()));
+            }
+            let idle = line!() - 2;
+            let own = holdup::spawn_named("it::own", std::future::pending::<()>());
+            let done = tokio::spawn(tokio::task::yield_now());
+            let done_at = line!() - 1;
+            done.await.unwrap();
+            tasks.push(own.into_inner());
+            tasks.push(tokio::spawn(async move { released.recv().unwrap_or(()) }));
+            let holds = line!() - 1;
+            tasks.push(tokio::spawn(async {}));
+            let ready = line!() - 1;
+            tell.send([idle, done_at, holds, ready]).unwrap();
+            tokio::task::yield_now().await;
+            tasks
+        });
+        tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        drop(runtime);
+    });
+    let [idle, done, holds, ready] = told.recv().unwrap();
+    wait_for(holds, TaskState::Running, 1);
+    wait_for(idle, TaskState::Idle, 3);
+    wait_for(ready, TaskState::Ready, 1);
+    for state in [TaskState::Running, TaskState::Ready, TaskState::Idle] {
+        wait_for(done, state, 0);
+    }
+    let dump = holdup::tasks();
+    let own = dump.tasks.iter().filter(|task| task.name == "it::own").collect::<Vec<_>>();
+    let [own] = &own[..] else { panic!("{dump}") };
+    assert!(own.state == TaskState::Idle && own.polls == 1, "{dump}");
+    let same = dump.tasks.iter().filter(|task| task.id == own.id);
+    assert_eq!(same.count(), 1, "{dump}");
+    let waits = dump.tasks.iter().find(|task| task.line == idle).unwrap();
+    assert!(waits.polls == 1 && waits.file == file!(), "{dump}");
+    release.send(()).unwrap();
+    thread.join().unwrap();
+    let left = holdup::tasks();
+    assert!(left.tasks.iter().all(|task| task.file != file!()), "aborted ones are gone: {left}");
+    drop(session);
 }

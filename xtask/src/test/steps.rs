@@ -104,6 +104,7 @@ fn unstable(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     let arguments = ["test", "--package", "holdup", "--test", "it", "--target-dir"];
     let mut test = cargo();
     test.args(arguments).arg(made("unstable")?);
-    test.args(["--", "spawned", "runtimes"]).env("RUSTFLAGS", "--cfg tokio_unstable");
+    test.args(["--", "spawned::", "runtimes::", "tasks::"])
+        .env("RUSTFLAGS", "--cfg tokio_unstable");
     process::run(&mut test, interrupt)
 }
