@@ -78,6 +78,25 @@ fn it_can_be_switched_off() {
 }
 
 #[test]
+fn debug_mode_is_switched_on() {
+    // The service's polls block, and are all there is of their futures: only debug mode tells.
+    let told = |value| {
+        let (lines, _receiver) = warnings(&[("HOLDUP_DEBUG", value)]);
+        let of =
+            |text| lines.iter().filter(|line| line.contains(text)).cloned().collect::<Vec<_>>();
+        assert_eq!(of("in one poll").len(), 2, "{lines:?}");
+        of("without giving it back")
+    };
+    let lines = told("1");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for function in ["it::thirty", "it::fifteen"] {
+        let line = lines.iter().find(|line| line.contains(function)).unwrap();
+        assert!(line.contains("it/environment.rs:") && line.contains("yield_now"), "{line}");
+    }
+    assert!(told("0").is_empty());
+}
+
+#[test]
 fn a_poll_without_an_installation_is_a_plain_poll() {
     let _alone = crate::session::alone();
     let polled = AtomicBool::new(false);
@@ -150,12 +169,13 @@ fn what_is_not_supported_is_said_and_the_default_is_used() {
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "no header"),
     ] {
-        let (warnings, receiver) = warnings(&[(variable, value)]);
+        let (warnings, receiver) = warnings(&[(variable, value), ("HOLDUP_LOG", "0")]);
         assert_eq!(receiver.polls().len(), 2, "{warnings:?}");
         let [warning] = &warnings[..] else { panic!("{variable}: {warnings:?}") };
         assert!(warning.contains(variable), "{warning}");
     }
-    let (warnings, _) = warnings(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]);
+    let protobuf = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+    let (warnings, _) = warnings(&[protobuf, ("HOLDUP_LOG", "0")]);
     assert!(warnings.is_empty(), "{warnings:?}");
 }
 
