@@ -298,6 +298,11 @@ function stacks(f, from, to, now) {
     calls: of.length,
     blocked_ns: of.reduce((sum, { ns }) => sum + ns, 0),
     last_seen_ms: of[0]?.start ?? from,
+    advice: {
+      id: 'thread-sleep',
+      sentence: 'Write tokio::time::sleep(…).await: the thread is free meanwhile.',
+      link: 'docs/advice.md#thread-sleep',
+    },
   }];
 }
 

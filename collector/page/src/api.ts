@@ -54,6 +54,12 @@ export interface PollRow {
   stall: boolean | number;
 }
 
+/** What to write instead: a sentence, and the heading of `advice.md` that says more. */
+export interface Advice {
+  id: string;
+  sentence: string;
+}
+
 export interface StackRow {
   stack_id: string;
   function: string;
@@ -65,6 +71,7 @@ export interface StackRow {
   calls: number;
   blocked_ns: number;
   last_seen_ms: number;
+  advice?: Advice | null;
 }
 
 export interface ServiceRow {
@@ -120,6 +127,12 @@ export class ConnectionLost extends Error {}
 // The script's own address is the base: the page works wherever it is mounted.
 const BASE = new URL('api/v1/', import.meta.url);
 const TIMEOUT_MS = 30_000;
+
+/** The collector serves the text; browsers scroll to the words after `:~:text=`. */
+export function adviceUrl({ id }: Advice): string {
+  const words = encodeURIComponent(`## ${id}`).replaceAll('-', '%2D');
+  return new URL(`advice.md#:~:text=${words}`, import.meta.url).href;
+}
 
 export function queryUrl(query: Query, from: number, to: number): string {
   const url = new URL(`query/${query.name}`, BASE);

@@ -54,6 +54,9 @@ test('a culprit leads to its episodes and polls, and back leads to the list as i
     await page.waitForSelector('.episodes tbody tr');
     await page.waitForSelector('.polls tbody tr');
     await page.waitForSelector('.stack .frames .blamed');
+    // Each way to block in the demo is one that there is advice for.
+    const advice = await page.waitForSelector('.stack .advice a');
+    assert.match(await advice.evaluate((a) => a.href), /\/advice\.md#:~:text=%23%23%20[\w%]+$/);
     assert.equal(parameter(page, 'function'), culprit);
     assert.equal(await page.$eval('h1', (h) => h.title), culprit);
     assert.equal(await page.evaluate(() => document.activeElement?.tagName), 'H1');

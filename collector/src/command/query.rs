@@ -68,7 +68,7 @@ pub(crate) fn run(args: &QueryArgs) -> anyhow::Result<()> {
                 humantime::format_duration(args.since)
             )
         }
-        Output::Table => writeln!(out, "{}", table(&args.name, &rows)),
+        Output::Table => writeln!(out, "{}{}", table(&args.name, &rows), advice(&rows)),
     };
     match written {
         // A pager that was closed has seen enough.
@@ -144,6 +144,20 @@ fn table(name: &str, rows: &[Value]) -> Table {
     table
 }
 
+/// A line for each sentence of advice that rows have, once.
+fn advice(rows: &[Value]) -> String {
+    let mut told = Vec::new();
+    for advice in rows.iter().map(|row| &row["advice"]) {
+        if let (Some(sentence), Some(link)) = (advice["sentence"].as_str(), advice["link"].as_str())
+            && !told.iter().any(|(known, _)| *known == link)
+        {
+            told.push((link, sentence));
+        }
+    }
+    let lines = told.iter().map(|(link, said)| format!("\n{} ({})", plain(said), plain(link)));
+    lines.collect()
+}
+
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -201,7 +215,7 @@ fn time(unix_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{duration, heading, plain, table, time};
+    use super::{advice, duration, heading, plain, table, time};
 
     #[test]
     fn durations_are_short() {
@@ -220,6 +234,14 @@ mod tests {
     #[test]
     fn a_name_cannot_drive_the_terminal() {
         assert_eq!(plain("a\u{1b}[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
+    }
+
+    #[test]
+    fn each_advice_is_said_once() {
+        let row = |link| serde_json::json!({"advice": {"sentence": "Await.", "link": link}});
+        let none = serde_json::json!({"advice": null});
+        let said = advice(&[row("a.md#b"), none, row("a.md#b"), row("a.md#c")]);
+        assert_eq!(said, "\nAwait. (a.md#b)\nAwait. (a.md#c)");
     }
 
     #[test]

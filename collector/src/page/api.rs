@@ -7,11 +7,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
 
-use super::Page;
-use crate::store::{PanelQuery, StoreError, catalog};
+use super::{Page, advice};
+use crate::store::{Answer, PanelQuery, StoreError, catalog};
 
 /// The range that is asked for when none is given, ms.
 const RANGE_MS_DEFAULT: u64 = 15 * 60_000;
@@ -74,13 +75,29 @@ async fn query(
     let asked = parse(panel.sql, raw.as_deref().unwrap_or_default(), now_ms)?;
     let mut answer = page.store.ask(&asked)?;
     // An error before the first byte still has a status of its own; a later one cuts the answer.
-    let first = answer.next().await?.unwrap_or_default();
+    let first = if name == advice::PANEL {
+        with_advice(&mut answer).await?
+    } else {
+        answer.next().await?.unwrap_or_default()
+    };
     let rest = stream::unfold(answer, |mut answer| async move {
         let part = answer.next().await.transpose()?;
         Some((part, answer))
     });
     let body = Body::from_stream(stream::iter([Ok(first)]).chain(rest));
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// The whole answer with advice, or the beginning of one that is too long for that.
+async fn with_advice(answer: &mut Answer) -> Result<Bytes, StoreError> {
+    let mut read = Vec::new();
+    while read.len() <= advice::BYTES_MAX {
+        let Some(part) = answer.next().await? else {
+            return Ok(Bytes::from(advice::add(&read).unwrap_or(read)));
+        };
+        read.extend_from_slice(&part);
+    }
+    Ok(Bytes::from(read))
 }
 
 /// Reads the address's parameters.

@@ -1,5 +1,6 @@
 //! The page's listener: the page itself, the API behind it, and what operators ask.
 
+mod advice;
 mod api;
 mod assets;
 

@@ -13,7 +13,7 @@ use clickhouse::Client;
 
 pub(crate) use insert::Table;
 pub(crate) use migrate::MigrateError;
-pub(crate) use read::PanelQuery;
+pub(crate) use read::{Answer, PanelQuery};
 
 /// How to reach ClickHouse.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 // What the threads were doing while one function blocked them.
 
+import { adviceUrl } from '../api';
 import type { StackRow } from '../api';
 import { count, duration, share } from '../format';
 import { useQuery } from '../live';
@@ -38,6 +39,11 @@ function Stack({ row, total, open }: { row: StackRow; total: number; open: boole
         <span>{count(row.calls)} polls</span> <CauseTag of={row.cause} />{' '}
         {row.blame_function && <Name of={row.blame_function} class="mono" />}
       </summary>
+      {row.advice && (
+        <p class="advice">
+          {row.advice.sentence} <a href={adviceUrl(row.advice)}>About {row.advice.id}</a>
+        </p>
+      )}
       {row.frames.length === 0 ? (
         <p class="none">Its frames are not stored.</p>
       ) : (
