@@ -97,8 +97,11 @@ impl Collector {
     #[must_use]
     pub fn command(data: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("holdup").expect("built"));
-        command.arg("serve").args(["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
-        command.args(["--page-listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+        command.arg("serve").args(["--grpc-listen", "127.0.0.1:0", "--page-listen", "127.0.0.1:0"]);
+        command.arg("--data-dir").arg(data);
+        if !arguments.contains(&"--http-listen") {
+            command.args(["--http-listen", "127.0.0.1:0"]);
+        }
         if !arguments.contains(&"--batch-interval") {
             command.args(["--batch-interval", "0s"]);
         }

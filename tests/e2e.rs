@@ -9,6 +9,7 @@ mod connections;
 mod demo;
 mod durable;
 mod engine;
+mod forwarding;
 mod measuring;
 mod receiving;
 mod rules;

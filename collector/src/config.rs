@@ -10,6 +10,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::connections::Bounds;
+use crate::forward;
 use crate::receive::RequestLimits;
 use crate::store::Address;
 use crate::{batch, fold, log};
@@ -29,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) clickhouse: ClickHouse,
     /// Bounds on the connections of each listener.
     pub(crate) connections: Bounds,
+    /// Where requests are passed on to, if they are.
+    pub(crate) forward: Option<forward::Settings>,
     /// Bounds on requests.
     pub(crate) requests: RequestLimits,
     /// Bounds of batches, and how polls become episodes.
@@ -163,6 +166,14 @@ pub(crate) struct Settings {
     #[arg(long, env = "HOLDUP_CONNECTION_AGE_MAX", value_name = "TIME", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
     connection_age_max: Option<Duration>,
+    /// Another OTLP receiver (HTTP), for example http://otel-collector:4318, that requests are passed
+    /// on to
+    #[arg(long, env = "HOLDUP_FORWARD_URL", value_name = "URL")]
+    forward_url: Option<String>,
+    /// What is passed on: all requests as they came, or all but what the crate holdup sends
+    /// [default: others]
+    #[arg(long, env = "HOLDUP_FORWARD", value_name = "WHAT", value_enum)]
+    forward: Option<forward::What>,
     /// Another name that the page answers to, beside localhost and addresses; may be given several
     /// times
     #[arg(long, env = "HOLDUP_PAGE_HOST", value_name = "NAME", value_delimiter = ',')]
@@ -207,12 +218,15 @@ impl Settings {
             waiting_bytes_max: self.waiting_bytes_max.or(file.waiting_bytes_max),
             connections_max: self.connections_max.or(file.connections_max),
             connection_age_max: self.connection_age_max.or(file.connection_age_max),
+            forward_url: self.forward_url.or(file.forward_url),
+            forward: self.forward.or(file.forward),
             page_host: if self.page_host.is_empty() { file.page_host } else { self.page_host },
         }
     }
 
     fn complete(self) -> Result<Config, ConfigError> {
         let clickhouse = self.clickhouse()?;
+        let forward = self.forward_settings()?;
         let requests = RequestLimits::default();
         let log = self.log()?;
         let batches = batch::Settings::default();
@@ -235,6 +249,7 @@ impl Settings {
                 age_max: self.connection_age_max.unwrap_or(Bounds::default().age_max),
                 ..Bounds::default()
             },
+            forward,
             requests: RequestLimits {
                 grpc_bytes_max: at_least_1("grpc-bytes-max", self.grpc_bytes_max)?
                     .unwrap_or(requests.grpc_bytes_max),
@@ -275,6 +290,26 @@ impl Settings {
         })
     }
 
+    fn forward_settings(&self) -> Result<Option<forward::Settings>, ConfigError> {
+        let Some(url) = self.forward_url.clone() else {
+            return match self.forward {
+                Some(_) => Err(ConfigError::Conflict(
+                    "--forward says what to pass on, and nothing where to: add --forward-url"
+                        .into(),
+                )),
+                None => Ok(None),
+            };
+        };
+        if !is_http(&url) {
+            return Err(ConfigError::Conflict(format!(
+                "--forward-url {url:?} is no address of an OTLP receiver: it begins with http:// \
+                 and most often ends with :4318"
+            )));
+        }
+        let what = self.forward.unwrap_or(forward::What::Others);
+        Ok(Some(forward::Settings { url, what }))
+    }
+
     fn clickhouse(&self) -> Result<ClickHouse, ConfigError> {
         let database = self.clickhouse_database.clone().unwrap_or_else(|| "holdup".into());
         let Some(url) = self.clickhouse_url.clone() else {
@@ -290,14 +325,7 @@ impl Settings {
                 database,
             });
         };
-        let valid = url.parse::<axum::http::Uri>().is_ok_and(|uri| {
-            let host = uri.host().is_some_and(|host| !host.is_empty());
-            let port = uri.authority().is_some_and(|a| {
-                a.as_str().rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok())
-            });
-            uri.scheme_str() == Some("http") && host && port
-        });
-        if !valid {
+        if !is_http(&url) {
             return Err(ConfigError::Conflict(format!(
                 "--clickhouse-url {url:?} is no address of ClickHouse's HTTP interface: it begins \
                  with http:// and most often ends with :8123"
@@ -325,6 +353,17 @@ pub(crate) fn log_folder(
 
 /// The smallest file of the log that is of use.
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+/// Whether it is a URL of http with a host and, if any, a port.
+fn is_http(url: &str) -> bool {
+    url.parse::<axum::http::Uri>().is_ok_and(|uri| {
+        let host = uri.host().is_some_and(|host| !host.is_empty());
+        let port = uri.authority().is_some_and(|a| {
+            a.as_str().rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok())
+        });
+        uri.scheme_str() == Some("http") && host && port
+    })
+}
+
 /// The longest gap within an episode.
 const EPISODE_GAP_MAX: Duration = Duration::from_secs(3_600);
 

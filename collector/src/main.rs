@@ -13,6 +13,7 @@ mod connections;
 mod decode;
 mod engine;
 mod fold;
+mod forward;
 mod log;
 mod measured;
 mod metrics;

@@ -48,6 +48,17 @@ struct OfSignal {
     signal: &'static str,
 }
 
+/// What became of a request that was passed on, or of one try to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forwarded {
+    /// The other receiver took it.
+    Taken,
+    /// It never will.
+    Refused,
+    /// It will be tried again.
+    PutOff,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
@@ -72,6 +83,8 @@ pub(crate) struct Metrics {
     requests_refused: Family<Refused, Counter>,
     requests_not_kept: Family<OfSignal, Counter>,
     connections_turned_away: Counter,
+    forwarded: Family<Outcome, Counter>,
+    forward_waiting: Gauge<u64, AtomicU64>,
     metric_points: Counter,
     inserts: Family<Outcome, Counter>,
     insert_rows: Counter,
@@ -160,6 +173,8 @@ impl Metrics {
             ),
             requests_refused: add(r, "requests_refused", "Requests answered with an error."),
             requests_not_kept: add(r, "requests_not_kept", "Requests with signals not stored."),
+            forwarded: add(r, "forwarded", "Requests passed on, or tried to be."),
+            forward_waiting: add(r, "forward_waiting", "Requests that wait to be passed on."),
             connections_turned_away: add(
                 r,
                 "connections_turned_away",
@@ -221,6 +236,21 @@ impl Metrics {
     /// A request was answered with an error.
     pub(crate) fn refused(&self, transport: Transport, reason: &'static str) {
         self.requests_refused.get_or_create(&Refused { transport: transport.name(), reason }).inc();
+    }
+
+    /// A request was passed on, or not.
+    pub(crate) fn forwarded(&self, forwarded: Forwarded) {
+        let outcome = match forwarded {
+            Forwarded::Taken => "taken",
+            Forwarded::Refused => "refused",
+            Forwarded::PutOff => "put_off",
+        };
+        self.forwarded.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// So many requests wait to be passed on.
+    pub(crate) fn forward_waiting(&self, requests: u64) {
+        self.forward_waiting.set(requests);
     }
 
     /// A connection was closed because there was no room for it.

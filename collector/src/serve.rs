@@ -18,6 +18,7 @@ use crate::batch::{Batcher, Reread};
 use crate::config::{ClickHouse, Config};
 use crate::connections;
 use crate::engine::{Supervisor, SupervisorOptions};
+use crate::forward::Forwarder;
 use crate::log::{Log, RealDisk, Recovered};
 use crate::metrics::Metrics;
 use crate::page::{self, Page};
@@ -108,6 +109,7 @@ struct Running {
     stop_batching: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     batcher: JoinHandle<()>,
+    forwarder: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -138,6 +140,11 @@ impl Running {
                 "ClickHouse did not take within {within:?} what was left: it is in the log"
             );
         }
+        if let Some(forwarder) = &mut self.forwarder
+            && timeout_at(deadline, &mut *forwarder).await.is_err()
+        {
+            forwarder.abort();
+        }
     }
 }
 
@@ -163,6 +170,7 @@ async fn serve(
         }
         Err(error) => return Err(error.into()),
     }
+    let forwarder = forwarder(config, &log, &recovered, &metrics)?;
     let (intake, batcher) = Batcher::new(
         store.clone(),
         (log, &recovered),
@@ -171,6 +179,7 @@ async fn serve(
         Arc::clone(&metrics),
     );
     let receiver = Receiver::new(intake.clone(), config.requests.clone(), Arc::clone(&metrics));
+    let receiver = if forwarder.is_some() { receiver.that_forwards() } else { receiver };
     let page = Page {
         store,
         intake,
@@ -201,9 +210,23 @@ async fn serve(
         listen(listeners.http, receive::http_routes(receiver)),
         listen(listeners.page, page::routes(page)),
     ];
+    let forwarder = forwarder.map(|it| tokio::spawn(it.run(batch_no_more.clone())));
     let batcher = tokio::spawn(batcher.run(batch_no_more));
     announce(&ready)?;
-    Ok(Some(Running { stop_serving, stop_batching, servers, batcher }))
+    Ok(Some(Running { stop_serving, stop_batching, servers, batcher, forwarder }))
+}
+
+/// What passes requests on, if that is wanted.
+fn forwarder(
+    config: &Config,
+    log: &Log,
+    recovered: &Recovered,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Option<Forwarder>> {
+    let Some(settings) = config.forward.clone() else { return Ok(None) };
+    let forwarder = Forwarder::new(settings, log, recovered, Arc::clone(metrics));
+    let what = "cannot tell from the log's folder how far requests were passed on";
+    Ok(Some(forwarder.context(what)?))
 }
 
 /// How the rows of an entry of the log are made again.

@@ -286,9 +286,40 @@ impl Log {
         self.shared.release(before);
     }
 
+    /// Keeps what stands at or after a sequence number, whatever is released.
+    pub(crate) fn keep_from(&self, sequence: u64) -> Kept {
+        self.shared.keep_from(Some(sequence));
+        Kept { shared: Arc::clone(&self.shared), from: sequence }
+    }
+
     /// Why nothing is taken in, if that is so.
     pub(crate) fn refusing(&self) -> Option<String> {
         self.shared.refusing()
+    }
+}
+
+/// A second reader's claim to what it has not read. There is one at a time.
+pub(crate) struct Kept {
+    shared: Arc<Shared>,
+    from: u64,
+}
+
+impl Kept {
+    /// The first sequence number that is kept.
+    pub(crate) fn from(&self) -> u64 {
+        self.from
+    }
+
+    /// What stands before this is no longer needed.
+    pub(crate) fn move_to(&mut self, sequence: u64) {
+        self.from = sequence;
+        self.shared.keep_from(Some(sequence));
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.shared.keep_from(None);
     }
 }
 

@@ -19,6 +19,10 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Files {
     segments: BTreeMap<u64, Segment>,
+    /// All before this is no longer needed by who released it,
+    released: u64,
+    /// and all from this on by who keeps it.
+    kept_from: Option<u64>,
     /// Why nothing is taken in.
     refusing: Option<String>,
     failing: Option<String>,
@@ -96,10 +100,23 @@ impl Shared {
         }
     }
 
-    /// Removes the files all of whose records come before `sequence`. The last stays: it is written
-    /// to.
+    /// What comes before `sequence` is no longer needed.
     pub(super) fn release(&self, sequence: u64) {
         let mut files = self.files();
+        files.released = files.released.max(sequence);
+        self.remove(&mut files);
+    }
+
+    /// What comes at or after `sequence` stays; `None` for nobody needing it.
+    pub(super) fn keep_from(&self, sequence: Option<u64>) {
+        let mut files = self.files();
+        files.kept_from = sequence;
+        self.remove(&mut files);
+    }
+
+    /// Removes the files that nobody needs. The last stays: it is written to.
+    fn remove(&self, files: &mut Files) {
+        let sequence = files.released.min(files.kept_from.unwrap_or(u64::MAX));
         let last = files.segments.keys().next_back().copied();
         let done: Vec<u64> = files
             .segments
@@ -121,7 +138,7 @@ impl Shared {
                 }
             }
         }
-        self.count(&files);
+        self.count(files);
     }
 
     pub(super) fn set_refusing(&self, refusing: Option<String>, failing: Option<&String>) {

@@ -32,7 +32,7 @@ pub(super) fn encoding(name: &str) -> Result<Encoding, BodyError> {
 }
 
 /// The body as it was before it was encoded. Never reads more than `bytes_max` of it.
-pub(super) fn decompress(
+pub(crate) fn decompress(
     body: &Bytes,
     encoding: Encoding,
     bytes_max: usize,

@@ -97,7 +97,7 @@ async fn answer(
         Ok(body) => body?,
         Err(_late) => return Err(Refused::Slow),
     };
-    if signal == Signal::Logs && format == Format::Json {
+    if signal == Signal::Logs && format == Format::Json && !receiver.forwards {
         return Ok(receiver.not_kept(signal));
     }
     let encoding = parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);

@@ -23,6 +23,7 @@ use crate::measured::Measured;
 use crate::metrics::{Metrics, Transport};
 use crate::request::{Request, Signal};
 
+pub(crate) use body::decompress;
 pub(crate) use grpc::routes as grpc_routes;
 pub(crate) use http::routes as http_routes;
 pub(crate) use read::rows_again;
@@ -67,13 +68,20 @@ pub(crate) struct Receiver {
     limits: Arc<RequestLimits>,
     metrics: Arc<Metrics>,
     reading: Arc<Semaphore>,
+    /// What makes no rows is taken as well, because it is passed on.
+    forwards: bool,
 }
 
 impl Receiver {
     /// A receiver that hands over to `intake`.
     pub(crate) fn new(intake: Intake, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
         let reading = Arc::new(Semaphore::new(READING_MAX));
-        Self { intake, limits: Arc::new(limits), metrics, reading }
+        Self { intake, limits: Arc::new(limits), metrics, reading, forwards: false }
+    }
+
+    /// The same, whose requests are passed on to another receiver as well.
+    pub(crate) fn that_forwards(self) -> Self {
+        Self { forwards: true, ..self }
     }
 
     /// Works on a body: off the runtime where that would hold a worker for more than a
@@ -104,7 +112,7 @@ impl Receiver {
     ) -> Result<ExportTraceServiceResponse, NotTaken> {
         let counts = rows.counts.clone();
         let (polls, suspects) = (rows.polls.len(), rows.suspects.len());
-        if rows.rows() > 0 {
+        if rows.rows() > 0 || self.forwards {
             self.intake.take(request, rows, room).await?;
         }
         self.metrics.received(transport, &counts, polls, suspects);
@@ -129,7 +137,7 @@ impl Receiver {
         let counts = rows.counts.clone();
         let Measured { histograms, gauges, tasks, .. } = &rows.measured;
         let points = histograms.len() + gauges.len() + tasks.len();
-        if rows.rows() > 0 {
+        if rows.rows() > 0 || self.forwards {
             self.intake.take(request, rows, room).await?;
         }
         self.metrics.measured(points, &counts);
