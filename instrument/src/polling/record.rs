@@ -43,7 +43,8 @@ pub(crate) struct Record {
     pub(crate) slot: usize,
     /// In debug mode: whether it has used up what tokio lets one poll do.
     pub(crate) has_spent_budget: bool,
-    /// Totals of the thread at the end of the poll.
+    /// Totals of the thread at the end of the poll. None as well when the watchdog has not looked at
+    /// it: nothing follows from them then.
     pub(crate) usage: Option<Usage>,
 }
 
@@ -110,6 +111,7 @@ impl Record {
         if owner.thread.exports() || context.suppressed {
             return None;
         }
+        let accounts = owner.accounts.as_ref().filter(|_| slot.was_looked_at(timing.start));
         Some(Self {
             place,
             start: timing.start,
@@ -121,7 +123,7 @@ impl Record {
             worker: runtime::worker(),
             slot: slot.id(),
             has_spent_budget: debug::has_spent_budget(),
-            usage: owner.accounts.as_ref().and_then(Accounts::read_own),
+            usage: accounts.and_then(Accounts::read_own),
             owner,
         })
     }

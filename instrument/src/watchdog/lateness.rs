@@ -39,11 +39,16 @@ impl Lateness {
         Self { accounts, from: 0, runqueue: None, sleeps: 0, late: Duration::ZERO }
     }
 
+    /// All of its time, in nanoseconds.
+    fn waited_for_a_cpu(&self) -> Option<u64> {
+        self.accounts.as_ref().and_then(Accounts::read).map(|usage| usage.runqueue)
+    }
+
     /// The thread goes to sleep.
     pub(super) fn begin(&mut self) {
         self.from = clock::now();
         if self.sleeps == 0 {
-            self.runqueue = self.accounts.as_ref().and_then(Accounts::runqueue);
+            self.runqueue = self.waited_for_a_cpu();
             self.late = Duration::ZERO;
         }
         self.sleeps = (self.sleeps + 1) % SLEEPS_MAX;
@@ -59,7 +64,7 @@ impl Lateness {
             return None;
         }
         self.sleeps = 0;
-        let runqueue = self.accounts.as_ref().and_then(Accounts::runqueue);
+        let runqueue = self.waited_for_a_cpu();
         let is_gap = match (self.runqueue, runqueue) {
             (Some(before), Some(after)) => {
                 let waited = Duration::from_nanos(after.saturating_sub(before));

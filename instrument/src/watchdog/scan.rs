@@ -263,6 +263,8 @@ impl Scanner {
         });
         let snapshot = known.unwrap_or(innermost);
         let age = now.at.saturating_sub(snapshot.start);
+        // From here on the thread reads its totals at the end of the poll.
+        slot.note_look(innermost.start);
         let reading = Reading { at: clock::now(), nested: snapshot.nested, usage: usage(&owner) };
         let is_worth_it = age >= now.rhythm.young();
         let doing = is_worth_it.then(|| probe::doing(owner.thread.id)).flatten();
@@ -462,6 +464,7 @@ impl Watched {
 
 /// Totals of a thread up to here.
 pub(super) fn usage(owner: &Owner) -> Option<Usage> {
-    let runqueue = owner.accounts.as_ref().and_then(Accounts::runqueue)?;
-    Some(Usage { cpu: ffi::cpu_ns(owner.thread.id)?, runqueue })
+    let totals = owner.accounts.as_ref().and_then(Accounts::read)?;
+    // Its own clock is exact at any time.
+    Some(Usage { cpu: ffi::cpu_ns(owner.thread.id)?, ..totals })
 }

@@ -245,8 +245,22 @@ impl Seen {
         let charged = Usage {
             cpu: share(after.cpu.saturating_sub(before.cpu)),
             runqueue: share(after.runqueue.saturating_sub(before.runqueue)),
+            arrivals: 0,
         };
         (own, charged)
+    }
+
+    /// The reading at a poll's end, with the time on a CPU that the scheduler had not yet counted. A
+    /// thread that was given none since the last look has had one all the time.
+    fn completed(&self, end: Reading) -> Reading {
+        let complete = |before: Usage, after: Usage| {
+            let stayed = before.arrivals != 0 && before.arrivals == after.arrivals;
+            let wall = clock::nanoseconds(end.at.saturating_sub(self.at));
+            let cpu = if stayed { before.cpu.saturating_add(wall) } else { after.cpu };
+            Usage { cpu, ..after }
+        };
+        let usage = self.usage.zip(end.usage).map(|(before, after)| complete(before, after));
+        Reading { usage: usage.or(end.usage), ..end }
     }
 
     /// What follows, for a poll that has taken `own` so far or altogether. `throttled` is the
@@ -269,7 +283,7 @@ impl Seen {
         let (mut watched, mut charged, mut pending) = (self.watched, self.charged, self.pending);
         let is_measured = match reading {
             Some(end) => {
-                let (own, last) = self.since(&end);
+                let (own, last) = self.since(&self.completed(end));
                 watched += own;
                 charged.cpu += last.cpu;
                 charged.runqueue += last.runqueue;
@@ -331,7 +345,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn reading(at: u64, cpu: u64, runqueue: u64) -> Reading {
-        let usage = Some(Usage { cpu: cpu * MS, runqueue: runqueue * MS });
+        let usage = Some(Usage { cpu: cpu * MS, runqueue: runqueue * MS, arrivals: 0 });
         Reading { at: clock::ticks(at * MS), nested: 0, usage }
     }
 
@@ -370,6 +384,23 @@ mod tests {
         let findings = seen.conclude(Some(reading(12, 8, 0)), 12 * MS, None);
         assert_eq!(findings.cause, Some(Cause::Cpu));
         assert!(about(findings.cpu, 12), "{findings:?}");
+    }
+
+    #[test]
+    fn a_thread_that_was_given_no_cpu_since_the_last_look_had_one() {
+        let ended = |arrivals| {
+            let mut seen = seen(4);
+            let counted = |mut reading: Reading, arrivals| {
+                reading.usage.iter_mut().for_each(|usage| usage.arrivals = arrivals);
+                reading
+            };
+            seen.look(counted(reading(9, 5, 0), 7), Some(Doing::Running));
+            // The scheduler has not looked at it since.
+            let findings = seen.conclude(Some(counted(reading(12, 5, 0), arrivals)), 8 * MS, None);
+            findings.cpu
+        };
+        assert!(about(ended(7), 8), "{:?}", ended(7));
+        assert!(about(ended(8), 5), "it was off its CPU: {:?}", ended(8));
     }
 
     #[test]
