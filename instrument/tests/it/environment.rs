@@ -21,10 +21,12 @@ fn service_with(variables: &[(&str, &str)]) -> Receiver {
     receiver
 }
 
-/// Runs the service with these variables, and returns what it said on stderr.
+/// Runs the service with these variables, and returns what it said on stderr: of its way to the
+/// collector, and not of what was found.
 pub(crate) fn process(variables: &[(&str, &str)]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "environment::service", "--ignored", "--nocapture"])
+        .env("HOLDUP_LOG", "0")
         .envs(variables.iter().copied())
         .output()
         .unwrap();
