@@ -61,6 +61,8 @@ mod own_thread;
 #[cfg(feature = "otlp")]
 mod polling;
 #[cfg(feature = "otlp")]
+mod room;
+#[cfg(feature = "otlp")]
 mod runtime;
 #[cfg(feature = "otlp")]
 mod self_test;

@@ -35,7 +35,11 @@ mod variables;
 
 pub(crate) use await_span::AwaitSpan;
 pub(crate) use backlog::Backlog;
+#[cfg(test)]
+pub(crate) use backlog::SPANS_BYTES_MAX;
 pub(crate) use dumps::note_stall;
+#[cfg(test)]
+pub(crate) use outbox::BATCH_BYTES_MAX;
 pub(crate) use poll_span::{PollSpan, Subject};
 pub(crate) use resource::Identity;
 

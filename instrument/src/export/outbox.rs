@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::export::Target;
-use crate::export::backlog::Backlog;
+use crate::export::backlog::{Backlog, KeptSpan};
 use crate::export::dumps::Dumps;
 use crate::export::http::Failure;
 use crate::export::metrics::Metrics;
 use crate::export::otlp::Otlp;
-use crate::export::poll_span::PollSpan;
 use crate::export::provider::Provider;
 use crate::findings::{self, Unreported};
 use crate::install::InstallError;
@@ -21,6 +20,9 @@ use crate::tasks::settings::TaskDumps;
 
 /// Spans in one request.
 const BATCH_SPANS_MAX: usize = 512;
+/// Bytes of them from which on no more are added: a request takes about as much twice again while it
+/// is made.
+pub(crate) const BATCH_BYTES_MAX: usize = 192 << 10;
 /// How long a span waits for others to share its request.
 const BATCH_AGE_MAX: Duration = Duration::from_millis(800);
 /// Pauses between attempts, doubled from the one to the other.
@@ -32,7 +34,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Outbox {
     sink: Sink,
     backlog: Arc<Backlog>,
-    batch: Vec<PollSpan>,
+    batch: Vec<KeptSpan>,
     since: Instant,
     /// Sent with the batch, so that a batch which is sent again says the same.
     dropped: u64,
@@ -93,16 +95,16 @@ impl Outbox {
 
     /// Fills the batch from the backlog.
     pub(super) fn collect(&mut self) {
-        while self.batch.len() < BATCH_SPANS_MAX {
-            let Some(mut span) = self.backlog.pop() else { break };
+        while !self.is_full() {
+            let Some(mut kept) = self.backlog.pop() else { break };
             let total = findings::unreported();
-            span.tell_unreported(total.since(self.told));
+            kept.span.tell_unreported(total.since(self.told));
             self.told = total;
             if self.batch.is_empty() {
                 self.since = Instant::now();
                 self.dropped = record::take_dropped();
             }
-            self.batch.push(span);
+            self.batch.push(kept);
         }
     }
 
@@ -155,13 +157,17 @@ impl Outbox {
         }
     }
 
+    fn is_full(&self) -> bool {
+        let bytes = || self.batch.iter().map(KeptSpan::bytes).sum::<usize>();
+        self.batch.len() >= BATCH_SPANS_MAX || bytes() >= BATCH_BYTES_MAX
+    }
+
     fn is_due(&self) -> bool {
-        let full = self.batch.len() >= BATCH_SPANS_MAX;
         let ripe = !self.batch.is_empty() && self.since.elapsed() >= BATCH_AGE_MAX;
         let pausing = self.outage.as_ref().is_some_and(|o| Instant::now() < o.next_attempt);
         // A process that is stuck may soon be killed.
-        let urgent = self.batch.iter().any(PollSpan::is_stall);
-        (full || ripe || urgent) && !pausing
+        let urgent = self.batch.iter().any(|span| span.is_stall());
+        (self.is_full() || ripe || urgent) && !pausing
     }
 
     /// Sends all that is left, until it fails or the time is over.

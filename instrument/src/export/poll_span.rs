@@ -95,12 +95,14 @@ impl PollSpan {
 
     /// About what it takes of memory.
     pub(super) fn bytes(&self) -> usize {
-        const WITHOUT_TEXT: usize = 1024;
+        // What the allocator adds, and an attribute or two that tell of others.
+        const MORE: usize = 512;
         let texts = self.attributes.iter().map(|attribute| match &attribute.value {
             Value::String(text) => text.as_str().len(),
             _ => 0,
         });
-        WITHOUT_TEXT + texts.sum::<usize>()
+        let attributes = self.attributes.capacity() * size_of::<KeyValue>();
+        size_of::<Self>() + MORE + attributes + self.name.len() + texts.sum::<usize>()
     }
 
     /// Whether the poll had not returned.

@@ -5,7 +5,8 @@ use opentelemetry::trace::{Span, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use crate::contract;
-use crate::export::poll_span::{self, PollSpan, Relation};
+use crate::export::backlog::KeptSpan;
+use crate::export::poll_span::{self, Relation};
 
 pub(super) struct Provider {
     provider: SdkTracerProvider,
@@ -20,7 +21,7 @@ impl Provider {
         Self { provider, polls, awaits }
     }
 
-    pub(super) fn send(&self, spans: &[PollSpan], dropped: u64) {
+    pub(super) fn send(&self, spans: &[KeptSpan], dropped: u64) {
         for (index, span) in spans.iter().enumerate() {
             let mut attributes = span.attributes.clone();
             attributes.extend((index == 0).then(|| poll_span::dropped_attribute(dropped)));

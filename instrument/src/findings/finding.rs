@@ -244,6 +244,24 @@ impl Finding {
         }
     }
 
+    /// About what it takes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let blame = self.blame.as_ref();
+        let blame = blame.map_or(0, |blame| blame.function.len() + blame.crate_name.len());
+        let holder = |of: &Holder| size_of::<Holder>() + of.function.len() + text(&of.blame);
+        let frame = |frame: &String| size_of::<String>() + frame.len();
+        size_of::<Self>()
+            + self.function.len()
+            + self.file.len()
+            + self.thread.len()
+            + text(&self.runtime)
+            + text(&self.message)
+            + blame
+            + self.held_by.iter().map(holder).sum::<usize>()
+            + self.stack.iter().map(frame).sum::<usize>()
+    }
+
     /// What to do about it, in a sentence.
     pub fn sentence(&self) -> &'static str {
         self.advice.map_or_else(|| self.kind.sentence(), |advice| advice.sentence)

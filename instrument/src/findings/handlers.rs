@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -15,10 +15,14 @@ use crate::findings::finding::{Finding, Kind};
 
 /// Findings that wait for one handler.
 const QUEUE_MAX: usize = 256;
+/// What may wait for all of them and for the log, in equal parts: stacks are of very different
+/// lengths, and one that hangs may not take the room of another.
+pub(crate) const WAITING_BYTES_MAX: usize = 448 << 10;
 /// Handlers at one time, each with its thread.
 const HANDLERS_MAX: usize = 32;
 
 static HANDLERS: Mutex<Vec<Registered>> = Mutex::new(Vec::new());
+static OUTLETS: AtomicUsize = AtomicUsize::new(0);
 static LOST: AtomicU64 = AtomicU64::new(0);
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
@@ -66,6 +70,8 @@ struct State {
     lost: AtomicU64,
     panics: AtomicU64,
     is_removed: AtomicBool,
+    /// Of the findings that wait or are being told.
+    bytes: AtomicUsize,
     waiting: Mutex<usize>,
     changed: Condvar,
 }
@@ -86,9 +92,9 @@ pub(super) struct Outlet {
 /// [`suppressed`](Finding::suppressed).
 ///
 /// A handler that panics is called again for the next finding; the panic is caught and counted. One
-/// that hangs loses what doesn't fit into its queue of 256, counted too, and harms nothing else. Polls
-/// on its thread are never reported. Up to 32 handlers are called; further ones are refused with a
-/// warning.
+/// that hangs loses what doesn't fit into its queue of 256 or its part of the memory for all, counted
+/// too, and harms nothing else. Polls on its thread are never reported. Up to 32 handlers are called;
+/// further ones are refused with a warning.
 ///
 /// # Examples
 ///
@@ -209,12 +215,17 @@ impl Outlet {
         // The name keeps what is polled there out of what is reported.
         let builder = thread::Builder::new().name("holdup-handler".to_owned());
         builder.spawn(move || call(&handler, &findings, &own)).ok()?;
+        OUTLETS.fetch_add(1, Ordering::Relaxed);
         Some(Self { queue, state })
     }
 
     pub(super) fn give(&self, finding: Arc<Finding>) {
+        let bytes = finding.bytes();
+        let waiting = self.state.bytes.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes);
+        let part = WAITING_BYTES_MAX / OUTLETS.load(Ordering::Relaxed).max(1);
         self.state.expect(1);
-        if self.queue.try_send(finding).is_err() {
+        if waiting > part || self.queue.try_send(finding).is_err() {
+            self.state.bytes.fetch_sub(bytes, Ordering::AcqRel);
             self.state.expect(-1);
             self.state.lost.fetch_add(1, Ordering::AcqRel);
             LOST.fetch_add(1, Ordering::Relaxed);
@@ -241,7 +252,14 @@ fn call(handler: &Arc<Handle>, findings: &Receiver<Arc<Finding>>, state: &State)
                 std::mem::forget(second);
             }
         }
+        state.bytes.fetch_sub(finding.bytes(), Ordering::AcqRel);
         state.expect(-1);
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        OUTLETS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

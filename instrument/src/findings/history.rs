@@ -13,9 +13,12 @@ use crate::polling::timed::Wait;
 use crate::watchdog::ledger::Key;
 
 /// Slow polls that are remembered.
-const POLLS_MAX: usize = 1024;
+pub(crate) const POLLS_MAX: usize = 512;
 /// Holders that one finding names.
 const HOLDERS_MAX: usize = 4;
+
+#[cfg(test)]
+pub(super) const POLL_BYTES: usize = size_of::<Held>();
 
 /// Slow polls that ended, oldest first.
 #[derive(Debug, Default)]

@@ -27,9 +27,9 @@ const IN_PLACE: [&str; 2] =
     ["tokio::task::blocking::block_in_place", "multi_thread::worker::block_in_place"];
 
 /// Records that are looked at together.
-const WAITING_MAX: usize = 512;
+pub(crate) const WAITING_MAX: usize = 256;
 /// Polls that go on, of which a report was sent.
-const ANNOUNCED_MAX: usize = 4096;
+pub(crate) const ANNOUNCED_MAX: usize = 448;
 
 /// One slow poll, as it is told.
 pub(super) struct Told {

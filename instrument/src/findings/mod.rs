@@ -42,11 +42,29 @@ const DEBUG_TICK: Duration = Duration::from_millis(10);
 /// would disprove it follows within microseconds.
 const HELD_NS_MAX: u64 = 100_000_000;
 /// Findings of others that wait for the thread.
-const SUBMITTED_MAX: usize = 256;
+const SUBMITTED_MAX: usize = 64;
 /// Turns that the thread takes before it looks after its end again.
 const TURNS_MAX: usize = 16;
 
 static SUBMITTED: Mutex<Vec<Finding>> = Mutex::new(Vec::new());
+
+#[cfg(test)]
+pub(crate) use judge::ANNOUNCED_MAX;
+
+/// The most that is kept here, with names of some length.
+#[cfg(test)]
+pub(crate) fn kept_bytes() -> usize {
+    use crate::polling::record::Record;
+    use crate::room::tests::hashed;
+    use crate::watchdog::ledger::{Key, STALLS_MAX, Stall};
+
+    const NAMES: usize = 128;
+    let announced = hashed(ANNOUNCED_MAX, size_of::<Key>() + size_of::<Stall>());
+    let judged = judge::WAITING_MAX * size_of::<Record>() + STALLS_MAX * size_of::<Stall>();
+    let history = history::POLLS_MAX * (history::POLL_BYTES + NAMES);
+    let submitted = SUBMITTED_MAX * (size_of::<Finding>() + NAMES);
+    announced + judged + history + submitted + handlers::WAITING_BYTES_MAX
+}
 
 /// What is told, and how often.
 #[derive(Clone, Copy, Debug)]

@@ -13,3 +13,17 @@ pub(crate) mod sites;
 pub(crate) mod table;
 mod tables;
 mod zeroed;
+
+/// The most that counters take beside those of the threads: of threads that ended, as they were read
+/// the last time and this time, what was counted since, and the request that tells of it.
+#[cfg(test)]
+pub(crate) fn kept_bytes() -> usize {
+    use opentelemetry_proto::tonic::metrics::v1::ExponentialHistogramDataPoint;
+
+    const NAMES: usize = 128;
+    let function = 3 * size_of::<table::Counts>()
+        + 2 * size_of::<merge::Histogram>()
+        + size_of::<ExponentialHistogramDataPoint>()
+        + 2 * NAMES;
+    sites::SITES_MAX * function
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::polling::site::Site;
 
 /// Sites that are measured apart, in one process. A power of two.
-pub(crate) const SITES_MAX: usize = 1024;
+pub(crate) const SITES_MAX: usize = 512;
 /// The number of all sites beyond.
 pub(crate) const OVERFLOW: usize = 1;
 

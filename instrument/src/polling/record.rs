@@ -16,7 +16,7 @@ use crate::polling::usage::{Accounts, Usage};
 use crate::polling::{debug, runtime};
 
 /// Records that wait for the exporter.
-pub(crate) const QUEUE_RECORDS_MAX: usize = 4096;
+pub(crate) const QUEUE_RECORDS_MAX: usize = 1024;
 
 static QUEUE: OnceLock<ArrayQueue<Record>> = OnceLock::new();
 /// Not told of yet.

@@ -17,7 +17,7 @@ use crate::polling::slot;
 use crate::polling::thread::Owner;
 
 /// Records that wait for the findings thread.
-const QUEUE_RECORDS_MAX: usize = 1024;
+pub(crate) const QUEUE_RECORDS_MAX: usize = 256;
 /// A wake so soon after a slow poll came when its thread was free to bring it, in nanoseconds, or in
 /// parts of that poll.
 const LATE_NS: u64 = 1_000_000;

@@ -95,6 +95,23 @@ impl Modules {
         Self { all, memory: Memory::Of(pid) }
     }
 
+    /// Without the tables: enough to name addresses, which may be long after they were found.
+    pub(super) fn without_tables(&self) -> Self {
+        let bare = |module: &Module| Module { tables: None, ..module.clone() };
+        Self { all: self.all.iter().map(bare).collect(), memory: self.memory }
+    }
+
+    /// About what it takes of memory beside its tables.
+    pub(super) fn bytes(&self) -> usize {
+        let bytes = |module: &Module| {
+            size_of::<Module>()
+                + module.path.len()
+                + size_of_val(&*module.code)
+                + BUILD_ID_BYTES_MAX
+        };
+        self.all.iter().map(bytes).sum()
+    }
+
     /// Whether modules of this process were loaded or unloaded since.
     pub(super) fn is_stale(&self) -> bool {
         match self.memory {

@@ -1,10 +1,12 @@
 //! Takes one stack, by the way that suits what the thread does.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::room::{self, Share};
 use crate::stack::holder::Search;
 use crate::stack::modules::Modules;
 use crate::stack::proc::{self, Blocked, Status, Whereabouts};
@@ -32,6 +34,7 @@ const RUNNING_MAX: usize = 1024;
 pub(crate) struct Sampler {
     settings: Settings,
     unwinder: Unwinder,
+    names: Arc<Names>,
     /// Each thread's time on a CPU when it was first seen to run without having waited since.
     running: HashMap<i32, (Duration, Status)>,
     /// The copy of a stack, kept for its memory.
@@ -53,11 +56,23 @@ pub(super) struct Counts {
     pub(super) incomplete: u64,
 }
 
-/// One stack as it was found.
+/// One stack as it was found. Reports of a poll that goes on share it.
 #[derive(Clone, Debug)]
-pub(crate) struct RawStack {
+pub(crate) struct RawStack(Arc<Taken>);
+
+impl Deref for RawStack {
+    type Target = Taken;
+
+    fn deref(&self) -> &Taken {
+        &self.0
+    }
+}
+
+/// What a stack consists of, with its share of the room for stacks.
+#[derive(Debug)]
+pub(crate) struct Taken {
     /// Inside of the call instructions, leaf first.
-    pub(super) addresses: Vec<u64>,
+    pub(super) addresses: Box<[u64]>,
     /// Whether the stack was followed to where its thread began. Else the outer frames are missing.
     pub(super) complete: bool,
     /// Whether the thread was interrupted for it.
@@ -66,7 +81,30 @@ pub(crate) struct RawStack {
     /// The system call that the thread waited in, and its first argument.
     pub(crate) call: Option<[u64; 2]>,
     /// The modules at that time, in which the addresses are.
-    pub(super) modules: Arc<Modules>,
+    pub(super) modules: Arc<Names>,
+    _share: Share,
+}
+
+/// What is kept of modules for as long as a stack is: with its share of the room for stacks.
+#[derive(Debug)]
+pub(super) struct Names {
+    modules: Modules,
+    _share: Share,
+}
+
+impl Names {
+    fn of(modules: &Modules) -> Arc<Self> {
+        let share = room::STACKS.force(modules.bytes());
+        Arc::new(Self { modules: modules.without_tables(), _share: share })
+    }
+}
+
+impl Deref for Names {
+    type Target = Modules;
+
+    fn deref(&self) -> &Modules {
+        &self.modules
+    }
 }
 
 impl Sampler {
@@ -77,6 +115,7 @@ impl Sampler {
         let copy = Vec::with_capacity(STACK_BYTES_MAX);
         Self {
             settings,
+            names: Names::of(&unwinder.modules),
             unwinder,
             running: HashMap::new(),
             copy,
@@ -121,7 +160,7 @@ impl Sampler {
     /// interrupted and has no CPU leaves its stack later, for [`answered`](Self::answered). None as
     /// well when a thread that runs has not been seen to do so for long enough.
     pub(crate) fn begin(&mut self, target: &Target) -> Option<RawStack> {
-        self.unwinder.refresh();
+        self.refresh();
         match proc::whereabouts(target.tid) {
             Whereabouts::Blocked(at) => self.sample_blocked(target, at),
             Whereabouts::Running | Whereabouts::Unknown if !self.settings.signal => None,
@@ -255,17 +294,28 @@ impl Sampler {
         self.stack(found, None)
     }
 
+    fn refresh(&mut self) {
+        if self.unwinder.refresh() {
+            self.names = Names::of(&self.unwinder.modules);
+        }
+    }
+
     fn stack(&mut self, found: Unwound, at: Option<Blocked>) -> Option<RawStack> {
         let Unwound { addresses, complete } = found;
         self.counts.incomplete += u64::from(!complete);
-        let modules = Arc::clone(&self.unwinder.modules);
+        let share = room::STACKS.take(size_of::<Taken>() + size_of_val(&*addresses))?;
+        let modules = Arc::clone(&self.names);
         let (by_signal, call) = (at.is_none(), at.and_then(|at| at.call()));
-        (!addresses.is_empty()).then_some(RawStack {
-            addresses,
-            complete,
-            by_signal,
-            call,
-            modules,
+        let addresses = addresses.into_boxed_slice();
+        (!addresses.is_empty()).then(|| {
+            RawStack(Arc::new(Taken {
+                addresses,
+                complete,
+                by_signal,
+                call,
+                modules,
+                _share: share,
+            }))
         })
     }
 }

@@ -82,11 +82,13 @@ impl Unwinder {
         Self { modules: Arc::new(modules), framehop, cache: CacheNative::new(), roots }
     }
 
-    /// Takes notice of libraries that were loaded or unloaded.
-    pub(super) fn refresh(&mut self) {
-        if self.modules.is_stale() {
+    /// Takes notice of libraries that were loaded or unloaded. Whether there were any.
+    pub(super) fn refresh(&mut self) -> bool {
+        let is_stale = self.modules.is_stale();
+        if is_stale {
             *self = Self::of(Modules::loaded(), self.roots.clone());
         }
+        is_stale
     }
 
     /// Where threads begin, learned from one that tells all its registers.

@@ -133,7 +133,7 @@ impl Held {
         let mut ledger = ledger::lock();
         let key = (slot.id(), since);
         let throttled = ledger.throttled;
-        let seen = ledger.polls.entry(key).or_insert_with(|| Seen::new(&snapshot, now, usage));
+        let seen = ledger.seen(key, || Seen::new(&snapshot, now, usage))?;
         seen.look(Reading { at: now, nested: 0, usage }, probe::doing(owner.thread.id));
         if seen.stacks.len() < STACKS_MAX {
             seen.stacks.extend(stack);

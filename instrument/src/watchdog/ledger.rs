@@ -5,19 +5,29 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::polling::clock;
-use crate::polling::record::{Place, Record};
+use crate::polling::record::{self, Place, Record};
 use crate::polling::slot;
 use crate::polling::thread::Thread;
 use crate::watchdog::lateness::Gap;
 use crate::watchdog::seen::{Findings, Reading, Seen};
 
-/// Polls that are kept: those that go on, and those whose record is still to come.
-const POLLS_MAX: usize = 4096;
+/// Polls that are looked at: those that go on, and those whose record is still to come. Beyond them
+/// none is begun to be looked at.
+pub(crate) const POLLS_MAX: usize = 896;
+/// Those that are over give way from here on, the oldest first.
+const POLLS_KEPT_MAX: usize = 448;
 /// How long a poll is kept for its record, in nanoseconds.
 const KEPT_NS_MAX: u64 = 60_000_000_000;
 /// Reports of polls that go on, until the exporter takes them.
-const STALLS_MAX: usize = 1024;
+pub(crate) const STALLS_MAX: usize = 256;
 const GAPS_MAX: usize = 64;
+
+/// Of a poll in the table, and of the list of its stacks.
+#[cfg(test)]
+pub(crate) const POLL_BYTES: usize = size_of::<Key>() + size_of::<Seen>();
+#[cfg(test)]
+pub(crate) const STACK_LIST_BYTES: usize =
+    crate::watchdog::seen::STACKS_MAX * size_of::<crate::stack::RawStack>();
 
 static LEDGER: Mutex<Option<Ledger>> = Mutex::new(None);
 
@@ -87,6 +97,14 @@ pub(super) fn close(now: u64) {
 }
 
 impl Ledger {
+    /// What is known of a poll, if it is or there is room for it.
+    pub(super) fn seen(&mut self, key: Key, begin: impl FnOnce() -> Seen) -> Option<&mut Seen> {
+        if self.polls.len() >= POLLS_MAX && !self.polls.contains_key(&key) {
+            return None;
+        }
+        Some(self.polls.entry(key).or_insert_with(begin))
+    }
+
     /// Whether all that can be known of a poll that ended then is known.
     pub(crate) fn has_settled(&self, end: u64) -> bool {
         end <= self.horizon
@@ -134,6 +152,7 @@ impl Ledger {
         self.stalls.retain(|other| other.key != stall.key);
         if self.stalls.len() >= STALLS_MAX {
             self.stalls.pop_front();
+            record::count_dropped(1);
         }
         self.stalls.push_back(stall);
     }
@@ -159,7 +178,7 @@ impl Ledger {
             let can_be_slow = seen.left.saturating_sub(seen.start) >= lowest;
             seen.left == 0 || (can_be_slow && now.saturating_sub(seen.left) < kept_max)
         });
-        while self.polls.len() > POLLS_MAX {
+        while self.polls.len() > POLLS_KEPT_MAX {
             let oldest = self.polls.iter().filter(|(_, seen)| seen.left != 0);
             let Some(key) = oldest.min_by_key(|(_, seen)| seen.left).map(|(key, _)| *key) else {
                 break;

@@ -1,6 +1,5 @@
 //! One look at all slots.
 
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -280,14 +279,12 @@ impl Scanner {
             self.read_throttled(ledger);
         }
         let throttled = ledger.throttled.filter(|_| is_worth_it);
-        let seen = match ledger.polls.entry((slot.id(), snapshot.start)) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
-                let seen = place.insert(Seen::new(&snapshot, reading.at, reading.usage));
-                seen.work_out_unseen(before, doing);
-                seen
-            }
+        let begin = || {
+            let mut seen = Seen::new(&snapshot, reading.at, reading.usage);
+            seen.work_out_unseen(before, doing);
+            seen
         };
+        let Some(seen) = ledger.seen((slot.id(), snapshot.start), begin) else { return Some(age) };
         seen.note_throttled(throttled);
         seen.look(reading, doing);
         if is_worth_it {

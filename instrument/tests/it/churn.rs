@@ -26,7 +26,7 @@ fn polls(functions: &[&'static str], thread: usize) {
     }
 }
 
-fn resident_bytes() -> u64 {
+pub(crate) fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let resident = pages.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
     resident.unwrap_or(0) * 4096

@@ -83,7 +83,7 @@ fn it_can_be_switched_off() {
 fn debug_mode_is_switched_on() {
     // The service's polls block, and are all there is of their futures: only debug mode tells.
     let told = |value| {
-        let (lines, _receiver) = warnings(&[("HOLDUP_DEBUG", value)]);
+        let (lines, _receiver) = warnings(&[("HOLDUP_DEBUG", value), ("HOLDUP_LOG", "1")]);
         let of =
             |text| lines.iter().filter(|line| line.contains(text)).cloned().collect::<Vec<_>>();
         assert_eq!(of("in one poll").len(), 2, "{lines:?}");

@@ -29,6 +29,7 @@ mod interface;
 mod isolated;
 mod layer;
 mod locks;
+mod memory;
 mod metrics;
 mod opentelemetry;
 mod receiver;
