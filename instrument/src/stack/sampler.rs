@@ -217,10 +217,13 @@ impl Sampler {
     /// A thread that is off its CPU, without its help. Its stack is copied; that is worth something
     /// only if the thread did not run meanwhile.
     fn sample_blocked(&mut self, target: &Target, mut at: Blocked) -> Option<RawStack> {
-        let present = threads::hold(target)?;
+        // One that was interrupted, and blocks before its answer was looked at, is kept already: to
+        // wait for that would be to wait for itself.
+        let is_kept = self.asked.as_ref().is_some_and(|asked| asked.target == *target);
+        let _present = if is_kept { None } else { Some(threads::hold(target)?) };
         for _ in 0..ATTEMPTS_MAX {
-            if self.copy_blocked(target.tid, present.stack_high, at).is_some() {
-                return self.copied_blocked(at, present.stack_high);
+            if self.copy_blocked(target.tid, target.stack_high, at).is_some() {
+                return self.copied_blocked(at, target.stack_high);
             }
             match proc::whereabouts(target.tid) {
                 Whereabouts::Blocked(elsewhere) => at = elsewhere,
@@ -317,5 +320,56 @@ impl Sampler {
                 _share: share,
             }))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Interrupts a thread, has it block before the answer is looked at, and takes its stack.
+    fn interrupt_and_sample() -> Option<RawStack> {
+        let (tell, told) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let blocks = Arc::new(AtomicBool::new(false));
+        let may_block = Arc::clone(&blocks);
+        let thread = thread::spawn(move || {
+            let _registered = threads::register();
+            tell.send(threads::target(ffi::thread_id()).unwrap()).unwrap();
+            while !may_block.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+            let _ = released.recv();
+        });
+        let target = told.recv().unwrap();
+        let mut sampler = Sampler::new(Settings::default());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while sampler.asked.is_none() && Instant::now() < deadline {
+            let status = proc::status(target.tid);
+            sampler.asked = status.and_then(|status| signal::ask(&target, &status));
+        }
+        assert!(sampler.is_asking(), "it was not interrupted in time");
+        blocks.store(true, Ordering::Relaxed);
+        let mut stack = None;
+        while stack.is_none() && Instant::now() < deadline {
+            if matches!(proc::whereabouts(target.tid), Whereabouts::Blocked(_)) {
+                stack = sampler.begin(&target);
+            }
+        }
+        drop(sampler);
+        drop(release);
+        thread.join().unwrap();
+        stack
+    }
+
+    #[test]
+    fn a_thread_that_blocks_after_it_was_interrupted_is_not_waited_for() {
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || tell.send(interrupt_and_sample().is_some()));
+        let found = told.recv_timeout(Duration::from_secs(30));
+        assert_eq!(found, Ok(true), "the sampler waits for itself, or found no stack");
     }
 }
