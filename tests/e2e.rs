@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod attach;
+mod bounds;
 mod conformance;
 mod connections;
 mod demo;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
+use crate::batch::NameLimits;
 use crate::connections::Bounds;
 use crate::forward;
 use crate::receive::RequestLimits;
@@ -159,6 +160,16 @@ pub(crate) struct Settings {
     /// have as many at most [default: 268435456]
     #[arg(long, env = "HOLDUP_WAITING_BYTES_MAX", value_name = "BYTES")]
     waiting_bytes_max: Option<usize>,
+    /// Services that are told apart; the rest is kept as otel.metric.overflow [default: 5000]
+    #[arg(long, env = "HOLDUP_SERVICES_MAX", value_name = "COUNT")]
+    services_max: Option<usize>,
+    /// Functions of a service that are told apart, and ten times as many of all [default: 10000]
+    #[arg(long, env = "HOLDUP_FUNCTIONS_MAX", value_name = "COUNT")]
+    functions_max: Option<usize>,
+    /// Instances of a service that are told apart within a day, and ten times as many of all
+    /// [default: 10000]
+    #[arg(long, env = "HOLDUP_INSTANCES_MAX", value_name = "COUNT")]
+    instances_max: Option<usize>,
     /// Connections of each listener at a time; one more has the most silent one end [default: 4096]
     #[arg(long, env = "HOLDUP_CONNECTIONS_MAX", value_name = "COUNT")]
     connections_max: Option<usize>,
@@ -216,6 +227,9 @@ impl Settings {
             http_bytes_max: self.http_bytes_max.or(file.http_bytes_max),
             elements_max: self.elements_max.or(file.elements_max),
             waiting_bytes_max: self.waiting_bytes_max.or(file.waiting_bytes_max),
+            services_max: self.services_max.or(file.services_max),
+            functions_max: self.functions_max.or(file.functions_max),
+            instances_max: self.instances_max.or(file.instances_max),
             connections_max: self.connections_max.or(file.connections_max),
             connection_age_max: self.connection_age_max.or(file.connection_age_max),
             forward_url: self.forward_url.or(file.forward_url),
@@ -229,6 +243,7 @@ impl Settings {
         let forward = self.forward_settings()?;
         let requests = RequestLimits::default();
         let log = self.log()?;
+        let names = self.names()?;
         let batches = batch::Settings::default();
         let gap = self.episode_gap.unwrap_or(fold::Settings::default().gap);
         if gap > EPISODE_GAP_MAX {
@@ -263,11 +278,24 @@ impl Settings {
                 waiting_bytes_max: at_least_1("waiting-bytes-max", self.waiting_bytes_max)?
                     .unwrap_or(batches.waiting_bytes_max),
                 interval: self.batch_interval.unwrap_or(batches.interval),
+                names,
                 fold: fold::Settings::with_gap(gap),
                 ..batches
             },
             log,
             stop_within: Duration::from_secs(8),
+        })
+    }
+
+    fn names(&self) -> Result<NameLimits, ConfigError> {
+        let default = NameLimits::default();
+        Ok(NameLimits {
+            services_max: at_least_1("services-max", self.services_max)?
+                .unwrap_or(default.services_max),
+            functions_max: at_least_1("functions-max", self.functions_max)?
+                .unwrap_or(default.functions_max),
+            instances_max: at_least_1("instances-max", self.instances_max)?
+                .unwrap_or(default.instances_max),
         })
     }
 

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::batch::Overflowed;
 use crate::decode::Counts;
 use crate::{fold, log};
 
@@ -65,6 +66,11 @@ struct Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct From {
     from: &'static str,
 }
@@ -92,6 +98,8 @@ pub(crate) struct Metrics {
     episodes_remembered: Gauge,
     functions_overflowed: Gauge<u64, AtomicU64>,
     polls_unremembered: Gauge<u64, AtomicU64>,
+    names_overflowed: Family<OfKind, Counter>,
+    stacks_left_out: Counter,
     repeated: Counter,
     batches: Batches,
     log: log::Counters,
@@ -199,6 +207,12 @@ impl Metrics {
                 "fold_unremembered",
                 "Polls in episodes whose repeat would count again.",
             ),
+            names_overflowed: add(
+                r,
+                "names_overflowed",
+                "Rows kept as otel.metric.overflow: more names than the bounds allow.",
+            ),
+            stacks_left_out: add(r, "stacks_left_out", "Stacks past the bound of a day."),
             repeated: add(r, "spans_repeated", "Poll spans that were stored already."),
             bytes_waiting: add(
                 r,
@@ -287,6 +301,26 @@ impl Metrics {
         self.episodes_remembered.set(i64::try_from(remembered).unwrap_or(i64::MAX));
         self.functions_overflowed.set(counts.overflowed);
         self.polls_unremembered.set(counts.unremembered);
+    }
+
+    /// Rows were renamed because of what is past the bounds on names.
+    pub(crate) fn overflowed(&self, rows: Overflowed) {
+        let Overflowed { services, functions, instances } = rows;
+        for (kind, rows) in
+            [("service", services), ("function", functions), ("instance", instances)]
+        {
+            if rows > 0 && self.names_overflowed.get_or_create(&OfKind { kind }).inc_by(rows) == 0 {
+                tracing::warn!(
+                    "more names of a {kind} than are told apart: the rest is kept as \
+                     otel.metric.overflow, see --{kind}s-max"
+                );
+            }
+        }
+    }
+
+    /// Stacks are not stored because there are too many.
+    pub(crate) fn stacks_left_out(&self, stacks: usize) {
+        self.stacks_left_out.inc_by(count(stacks));
     }
 
     /// Poll spans came that are stored already.

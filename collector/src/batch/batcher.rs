@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::aside::Aside;
 use super::intake::Intake;
 use super::mark::{BatchMark, Mark, Resume};
+use super::names::{NameLimits, Names};
 use super::progress::Progress;
 use super::repeats::Repeats;
 use super::send::{Batch, Sender, Stopped, told, wait};
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) waiting_bytes_max: usize,
     /// Poll spans that are remembered to recognise repeats.
     pub(crate) repeats_max: usize,
+    /// How many names are told apart.
+    pub(crate) names: NameLimits,
     /// How polls become episodes.
     pub(crate) fold: FoldSettings,
 }
@@ -48,6 +51,7 @@ impl Default for Settings {
             interval: Duration::from_secs(2),
             waiting_bytes_max: 256 << 20,
             repeats_max: 250_000,
+            names: NameLimits::default(),
             fold: FoldSettings::default(),
         }
     }
@@ -57,9 +61,9 @@ impl Default for Settings {
 const GATHER: Duration = Duration::from_millis(100);
 /// How often episodes are closed when nothing comes in.
 const FOLD_TICK: Duration = Duration::from_secs(1);
-/// Stacks whose row need not be sent again,
+/// Stacks that are stored within a day, each once; more are counted and not stored.
 const KNOWN_STACKS_MAX: usize = 100_000;
-/// within a day: then it is, so that its time of being seen moves on.
+/// After a day they are stored again, so that their time of being seen moves on.
 const KNOWN_STACKS_AGE_MAX: Duration = Duration::from_secs(86_400);
 /// How long reading back may take at the start.
 const RECOVER_TIME_MAX: Duration = Duration::from_secs(60);
@@ -81,6 +85,7 @@ pub(crate) struct Batcher {
     progress: Arc<Progress>,
     resume: Resume,
     repeats: Repeats,
+    pub(super) names: Names,
     fold: Fold,
     /// When the entry came that was folded last, ns since 1970.
     folded_ns: u64,
@@ -128,6 +133,7 @@ impl Batcher {
             sender,
             source: Source::new(log.reader(resume.stored), tail, reread),
             repeats: Repeats::new(settings.repeats_max),
+            names: Names::new(settings.names),
             fold: Fold::new(settings.fold.clone()),
             next: resume.stored,
             store,
@@ -210,6 +216,9 @@ impl Batcher {
         let since = block_in_place(|| self.log.time_after(self.next)).unwrap_or_else(now_ns);
         let memory = u64::try_from(self.settings.fold.memory.as_nanos()).unwrap_or(u64::MAX);
         let horizon = since.min(now_ns()).saturating_sub(memory);
+        for (service, name) in self.store.known_names(self.settings.names.all()).await? {
+            self.names.know(&service, &name);
+        }
         let horizon = i64::try_from(horizon).unwrap_or(i64::MAX);
         let limit = self.settings.fold.polls_max;
         // Episodes first: one that another collector writes meanwhile must not look stale.
@@ -261,6 +270,7 @@ impl Batcher {
             self.metrics.sent_late();
         }
         self.metrics.sent_again();
+        self.names.again(&mark.renamed, &mut entries);
         for (sequence, index) in mark.repeats.iter().rev() {
             let of = entries.iter_mut().find(|entry| entry.sequence == *sequence);
             let index = usize::try_from(*index).unwrap_or(usize::MAX);
@@ -342,13 +352,15 @@ impl Batcher {
     ) -> Result<(), Stopped> {
         self.sent = Instant::now();
         let from = entries.first().map_or(self.next, |first| first.sequence);
-        let repeats = block_in_place(|| {
+        let ((renamed, overflowed), repeats) = block_in_place(|| {
             self.leave_out_stacks(&mut entries);
-            leave_out_repeats(&self.repeats, &mut entries)
+            let renamed = self.names.bound(&mut entries);
+            (renamed, leave_out_repeats(&self.repeats, &mut entries))
         });
+        self.metrics.overflowed(overflowed);
         self.metrics.repeated(repeats.len());
         let id = format!("{:016x}-{from}", self.run);
-        let mark = BatchMark { id, from, to: self.next, formed_ns: now_ns(), repeats };
+        let mark = BatchMark { id, from, to: self.next, formed_ns: now_ns(), repeats, renamed };
         let note = Mark::Batch(mark.clone()).bytes();
         while let Err(error) = self.log.mark(note.clone()).await {
             tracing::error!("{error}; nothing is sent before its batch is in the log");
@@ -380,21 +392,24 @@ impl Batcher {
             self.known_stacks_since = Instant::now();
         }
         let mut in_batch = HashSet::new();
+        let (room, mut over) = (KNOWN_STACKS_MAX.saturating_sub(self.known_stacks.len()), 0);
         for entry in entries {
-            let known = |id: &u64| self.known_stacks.contains(id);
-            entry.rows.stacks.retain(|stack| !known(&stack.id) && in_batch.insert(stack.id));
+            entry.rows.stacks.retain(|stack| {
+                if self.known_stacks.contains(&stack.id) || in_batch.contains(&stack.id) {
+                    return false;
+                }
+                over += usize::from(in_batch.len() >= room);
+                in_batch.len() < room && in_batch.insert(stack.id)
+            });
         }
+        self.metrics.stacks_left_out(over);
     }
 
     /// Notes what is stored. A large batch takes milliseconds of work.
     fn take_in(&mut self, batch: &Batch, without_polls: &HashSet<u64>) {
         for entry in &batch.entries {
             self.folded_ns = self.folded_ns.max(entry.time_ns);
-            let stacks = entry.rows.stacks.iter().map(|stack| stack.id);
-            if self.known_stacks.len() + stacks.len() > KNOWN_STACKS_MAX {
-                self.known_stacks.clear();
-            }
-            self.known_stacks.extend(stacks);
+            self.known_stacks.extend(entry.rows.stacks.iter().map(|stack| stack.id));
             if !without_polls.contains(&entry.sequence) {
                 self.take_in_polls(&entry.rows);
             }

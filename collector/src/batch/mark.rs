@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::names::Renamed;
+
 /// A note in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -25,6 +27,9 @@ pub(super) struct BatchMark {
     pub(super) formed_ns: u64,
     /// Polls left out because they were stored before: entry, and index among its polls.
     pub(super) repeats: Vec<(u64, u32)>,
+    /// Rows whose names are past the bounds, before repeats were left out.
+    #[serde(default)]
+    pub(super) renamed: Vec<Renamed>,
 }
 
 /// How far an earlier run was.
@@ -73,7 +78,7 @@ mod tests {
 
     fn batch(from: u64, to: u64) -> BatchMark {
         let id = format!("a-{from}");
-        BatchMark { id, from, to, formed_ns: 5, repeats: vec![(from, 3)] }
+        BatchMark { id, from, to, formed_ns: 5, repeats: vec![(from, 3)], renamed: vec![] }
     }
 
     #[test]

@@ -37,7 +37,10 @@ impl Batcher {
         let id = file.head.id.clone();
         let refused = match block_in_place(|| self.source.rows(&file.entry())) {
             Err(reason) => Some(reason),
-            Ok(rows) => {
+            Ok(mut rows) => {
+                // Whatever was renamed when it first came: what is sent is within the bounds.
+                let overflowed = self.names.bound_rows(&mut rows, file.head.received_ns);
+                self.metrics.overflowed(overflowed);
                 let of_table =
                     |table: &Table| file.head.table.is_empty() || table.name() == file.head.table;
                 let mut refused = None;

@@ -170,11 +170,11 @@ impl Episode {
         };
         self.begin(id);
         self.end_ns = self.end_ns.max(end(span));
-        let Some(form) = self.put(id, poll, remember || span.stall) else { return };
+        let Some(form) = self.put(id, poll, remember) else { return };
         self.dirty = true;
-        if form.stall {
+        if form.stall && self.polls.contains_key(&id) {
             self.stalls.insert(id, Worst::of(span));
-        } else if !span.stall {
+        } else if !span.stall || form.stall {
             self.stalls.remove(&id);
             self.finish(Worst::of(span));
         }

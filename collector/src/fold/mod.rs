@@ -32,7 +32,10 @@ pub(crate) struct Settings {
     pub(crate) memory: Duration,
     /// Functions times instances that are followed at once.
     pub(crate) keys_max: usize,
-    /// Polls that are remembered at once to recognise repeats.
+    /// Episodes that are remembered at once, except those of [`OVERFLOW`].
+    pub(crate) episodes_max: usize,
+    /// Polls that are remembered at once to recognise repeats; with those that have not returned,
+    /// twice as many.
     pub(crate) polls_max: usize,
 }
 
@@ -41,7 +44,8 @@ impl Settings {
     pub(crate) fn with_gap(gap: Duration) -> Self {
         let linger = gap + Duration::from_secs(10);
         let memory = Duration::from_secs(300).max(linger * 2);
-        Self { gap, linger, memory, keys_max: 10_000, polls_max: 500_000 }
+        let (keys_max, episodes_max, polls_max) = (10_000, 100_000, 500_000);
+        Self { gap, linger, memory, keys_max, episodes_max, polls_max }
     }
 }
 
@@ -78,6 +82,8 @@ pub(crate) struct Fold {
     /// Episodes that were written and have since been merged away.
     removed: Vec<Outline>,
     polls: usize,
+    /// How many episodes there are.
+    held: usize,
     counts: Counts,
 }
 
@@ -99,6 +105,7 @@ impl Fold {
             changed: BTreeSet::new(),
             removed: Vec::new(),
             polls: 0,
+            held: 0,
             counts: Counts::default(),
         }
     }
@@ -106,18 +113,21 @@ impl Fold {
     /// Takes one poll in.
     pub(crate) fn push(&mut self, span: &PollSpan) {
         let mut key = Key { origin: span.origin.clone(), function: span.function.clone() };
-        if !self.episodes.contains_key(&key) && self.episodes.len() >= self.settings.keys_max {
+        if self.is_past(&key, span) {
             self.counts.overflowed += 1;
             key = Key {
                 origin: Origin { service: OVERFLOW.into(), ..Origin::default() },
                 function: OVERFLOW.into(),
             };
         }
-        let remember = self.polls < self.settings.polls_max;
-        self.counts.unremembered += u64::from(!remember && !span.stall);
+        // A stall comes again for certain.
+        let polls_max = self.settings.polls_max * if span.stall { 2 } else { 1 };
+        let remember = self.polls < polls_max;
+        self.counts.unremembered += u64::from(!remember);
         let of_key = self.episodes.entry(key.clone()).or_default();
         let mut touched = take_touched(of_key, span, nanos(self.settings.gap));
         self.polls -= touched.iter().map(Episode::remembered).sum::<usize>();
+        self.held = self.held + 1 - touched.len();
 
         // What was written under an id that the outcome does not have is to be taken away.
         let written = touched.iter().filter(|e| e.written);
@@ -147,6 +157,19 @@ impl Fold {
         }
     }
 
+    /// Whether there is no room for what this poll begins.
+    fn is_past(&self, key: &Key, span: &PollSpan) -> bool {
+        let Some(of_key) = self.episodes.get(key) else {
+            return self.episodes.len() >= self.settings.keys_max
+                || self.held >= self.settings.episodes_max;
+        };
+        let gap_ns = nanos(self.settings.gap);
+        let until_ns = end(span).saturating_add(gap_ns);
+        let last = of_key.range(..=until_ns).next_back();
+        let joins = last.is_some_and(|(_, e)| e.touches(span.start_ns, end(span), gap_ns));
+        self.held >= self.settings.episodes_max && !joins
+    }
+
     /// What changed since the last call, with episodes closed whose time has come at `now_ns`.
     pub(crate) fn changes(&mut self, now_ns: u64) -> Vec<Change> {
         let mut changes: Vec<Change> = self.removed.drain(..).map(Change::Remove).collect();
@@ -166,7 +189,9 @@ impl Fold {
                 }
                 episode.forget(now_ns.saturating_sub(memory));
             }
+            let held = of_key.len();
             of_key.retain(|_, e| !(e.closed && now_ns > e.end_ns.saturating_add(memory)));
+            self.held -= held - of_key.len();
             self.polls += of_key.values().map(Episode::remembered).sum::<usize>();
             if of_key.is_empty() {
                 self.episodes.remove(&key);
@@ -187,7 +212,7 @@ impl Fold {
 
     /// Episodes that are remembered.
     pub(crate) fn remembered(&self) -> usize {
-        self.episodes.values().map(BTreeMap::len).sum()
+        self.held
     }
 
     /// What passed the bounds so far.

@@ -180,6 +180,34 @@ fn the_bound_on_remembered_polls_holds() {
 }
 
 #[test]
+fn the_bound_on_episodes_holds_and_what_joins_one_still_does() {
+    let mut fold = Fold::new(Settings { episodes_max: 3, ..Settings::default() });
+    for id in 0..5 {
+        fold.push(&poll(id, u64::from(id) * 5_000, 10));
+    }
+    fold.push(&poll(9, 200, 10));
+    assert_eq!((fold.counts().overflowed, fold.remembered()), (2, 5));
+    let first = fold.changes(0).into_iter().find_map(|c| match c {
+        Change::Upsert(e) if e.function != OVERFLOW && e.start_ns == 0 => Some(e.sums.polls),
+        _ => None,
+    });
+    assert_eq!(first, Some(2));
+    fold.changes(3_600 * SECOND);
+    assert_eq!(fold.remembered(), 0);
+}
+
+#[test]
+fn stalls_that_do_not_end_are_bounded_as_well() {
+    let mut fold = Fold::new(Settings { polls_max: 10, ..Settings::default() });
+    for id in 0..200 {
+        fold.push(&PollSpan { stall: true, ..poll(id, u64::from(id), 50) });
+    }
+    assert_eq!(fold.polls, 20);
+    let [Change::Upsert(all)] = &fold.changes(0)[..] else { panic!("one episode") };
+    assert_eq!((all.stalled, all.sums.polls), (20, 200));
+}
+
+#[test]
 fn a_finished_poll_beats_a_later_report_of_its_stall() {
     let mut fold = Fold::new(Settings::default());
     fold.push(&PollSpan { self_ns: 5_000 * MS, stall: true, ..poll(1, 0, 5_000) });

@@ -87,6 +87,22 @@ impl Store {
         Ok(polls)
     }
 
+    /// Services and the names of their functions and metrics that are in use, at most so many.
+    pub(crate) async fn known_names(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = catalog::statement("known_names");
+        let asked = self
+            .client
+            .query_raw(&sql)
+            .param("limit", limit)
+            // Some of them are better than a start that waits.
+            .with_setting("max_execution_time", QUERY_SECONDS_MAX)
+            .with_setting("timeout_overflow_mode", "break");
+        asked.fetch_all::<(String, String)>().await.map_err(|e| self.explain(&e))
+    }
+
     /// The episodes that ended after `horizon_ns`, as far as the store knows.
     pub(crate) async fn recent_episodes(
         &self,
