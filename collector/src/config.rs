@@ -409,8 +409,11 @@ fn read_text(path: &Path) -> Result<String, ConfigError> {
 }
 
 fn read(path: &Path) -> Result<Settings, ConfigError> {
-    let text = read_text(path)?;
-    toml::from_str(&text).map_err(|error| {
+    parse(path, &read_text(path)?)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Settings, ConfigError> {
+    toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
         let place = line.map(|n| format!("line {n}: ")).unwrap_or_default();
         let reason =
@@ -433,6 +436,10 @@ fn suggestion(message: &str) -> String {
     let nearest = quoted.min_by_key(|known| strsim::damerau_levenshtein(unknown, known));
     nearest.map(|known| format!(" (did you mean `{known}`?)")).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "config_fuzz.rs"]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,8 @@ mod clock;
 mod command;
 mod config;
 mod connections;
+#[cfg(test)]
+mod corpus;
 mod decode;
 mod engine;
 mod fold;

@@ -262,8 +262,9 @@ fn named(rows: &mut Decoded) -> impl Iterator<Item = (&mut Origin, Option<&mut S
     let histograms =
         measured.histograms.iter_mut().map(|row| (&mut row.origin, Some(&mut row.function)));
     let gauges = measured.gauges.iter_mut().map(|row| (&mut row.origin, Some(&mut row.metric)));
+    let tasks = measured.tasks.iter_mut().map(|row| (&mut row.origin, None));
     let heartbeats = measured.heartbeats.iter_mut().map(|row| (&mut row.origin, None));
-    polls.chain(suspects).chain(histograms).chain(gauges).chain(heartbeats)
+    polls.chain(suspects).chain(histograms).chain(gauges).chain(heartbeats).chain(tasks)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@
 
 mod counters;
 mod disk;
+#[cfg(test)]
+mod fuzz;
 mod keys;
 #[cfg(test)]
 mod properties;

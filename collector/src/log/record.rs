@@ -19,6 +19,8 @@
 pub(super) const HEAD_BYTES: usize = 36;
 /// Bytes before an entry's own in its payload: key, time and label.
 pub(super) const ENTRY_HEAD_BYTES: usize = 28;
+/// Sequence numbers end here, after ages: one past it is none of ours.
+pub(super) const SEQUENCE_MAX: u64 = 1 << 62;
 /// A longer payload is none of ours.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 1 << 30;
 
@@ -71,10 +73,11 @@ impl Head {
             return None;
         }
         let length = usize::try_from(word(bytes, 4)).ok()?;
-        (length <= PAYLOAD_BYTES_MAX).then_some(())?;
+        let sequence = long(bytes, 8);
+        (length <= PAYLOAD_BYTES_MAX && sequence <= SEQUENCE_MAX).then_some(())?;
         Some(Self {
             length,
-            sequence: long(bytes, 8),
+            sequence,
             durable: long(bytes, 16),
             kind: Kind::of(word(bytes, 24))?,
             payload_crc: word(bytes, 28),

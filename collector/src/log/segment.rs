@@ -91,7 +91,8 @@ pub(super) fn read_head(bytes: &[u8], number: u64) -> HeadRead {
     let Some(head) = bytes.get(..SEGMENT_HEAD_BYTES) else { return HeadRead::Damaged };
     let whole = head[..8] == MAGIC
         && word(head, 28) == crc32c::crc32c(&head[..28])
-        && long(head, 12) == number;
+        && long(head, 12) == number
+        && long(head, 20) <= record::SEQUENCE_MAX;
     match word(head, 8) {
         VERSION if whole => HeadRead::First(long(head, 20)),
         other if whole => HeadRead::Version(other),

@@ -4,6 +4,8 @@
 //! not acknowledged is not kept.
 
 mod body;
+#[cfg(test)]
+mod fuzz;
 mod grpc;
 mod http;
 mod json;
