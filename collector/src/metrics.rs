@@ -207,11 +207,7 @@ impl Metrics {
                 "fold_unremembered",
                 "Polls in episodes whose repeat would count again.",
             ),
-            names_overflowed: add(
-                r,
-                "names_overflowed",
-                "Rows kept as otel.metric.overflow: more names than the bounds allow.",
-            ),
+            names_overflowed: add(r, "names_overflowed", "Rows kept as otel.metric.overflow."),
             stacks_left_out: add(r, "stacks_left_out", "Stacks past the bound of a day."),
             repeated: add(r, "spans_repeated", "Poll spans that were stored already."),
             bytes_waiting: add(

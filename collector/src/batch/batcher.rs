@@ -17,6 +17,7 @@ use super::progress::Progress;
 use super::repeats::Repeats;
 use super::send::{Batch, Sender, Stopped, told, wait};
 use super::source::{Next, Reread, Source, Taken};
+use super::stacks::KnownStacks;
 use super::tail::Tail;
 use crate::clock::now_ns;
 use crate::fold::{Change, Fold, Outline, Settings as FoldSettings};
@@ -61,10 +62,6 @@ impl Default for Settings {
 const GATHER: Duration = Duration::from_millis(100);
 /// How often episodes are closed when nothing comes in.
 const FOLD_TICK: Duration = Duration::from_secs(1);
-/// Stacks that are stored within a day, each once; more are counted and not stored.
-const KNOWN_STACKS_MAX: usize = 100_000;
-/// After a day they are stored again, so that their time of being seen moves on.
-const KNOWN_STACKS_AGE_MAX: Duration = Duration::from_secs(86_400);
 /// How long reading back may take at the start.
 const RECOVER_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long writing episodes may take.
@@ -91,8 +88,7 @@ pub(crate) struct Batcher {
     folded_ns: u64,
     /// Episodes that ClickHouse has not taken yet, by id, and whether they are to be taken away.
     episodes_due: HashMap<u64, (Outline, bool)>,
-    known_stacks: HashSet<u64>,
-    known_stacks_since: Instant,
+    stacks: KnownStacks,
     /// Begins the names of this run's batches.
     run: u64,
     /// The sequence number after the last entry that was taken out.
@@ -144,8 +140,7 @@ impl Batcher {
             resume,
             folded_ns: 0,
             episodes_due: HashMap::new(),
-            known_stacks: HashSet::new(),
-            known_stacks_since: Instant::now(),
+            stacks: KnownStacks::new(),
             run: RandomState::new().hash_one(now_ns()),
             sent: Instant::now(),
             revision: 0,
@@ -353,7 +348,7 @@ impl Batcher {
         self.sent = Instant::now();
         let from = entries.first().map_or(self.next, |first| first.sequence);
         let ((renamed, overflowed), repeats) = block_in_place(|| {
-            self.leave_out_stacks(&mut entries);
+            self.metrics.stacks_left_out(self.stacks.leave_out(&mut entries));
             let renamed = self.names.bound(&mut entries);
             (renamed, leave_out_repeats(&self.repeats, &mut entries))
         });
@@ -386,30 +381,11 @@ impl Batcher {
         Ok(())
     }
 
-    fn leave_out_stacks(&mut self, entries: &mut [Taken]) {
-        if self.known_stacks_since.elapsed() > KNOWN_STACKS_AGE_MAX {
-            self.known_stacks.clear();
-            self.known_stacks_since = Instant::now();
-        }
-        let mut in_batch = HashSet::new();
-        let (room, mut over) = (KNOWN_STACKS_MAX.saturating_sub(self.known_stacks.len()), 0);
-        for entry in entries {
-            entry.rows.stacks.retain(|stack| {
-                if self.known_stacks.contains(&stack.id) || in_batch.contains(&stack.id) {
-                    return false;
-                }
-                over += usize::from(in_batch.len() >= room);
-                in_batch.len() < room && in_batch.insert(stack.id)
-            });
-        }
-        self.metrics.stacks_left_out(over);
-    }
-
     /// Notes what is stored. A large batch takes milliseconds of work.
     fn take_in(&mut self, batch: &Batch, without_polls: &HashSet<u64>) {
         for entry in &batch.entries {
             self.folded_ns = self.folded_ns.max(entry.time_ns);
-            self.known_stacks.extend(entry.rows.stacks.iter().map(|stack| stack.id));
+            self.stacks.know(entry.rows.stacks.iter().map(|stack| stack.id));
             if !without_polls.contains(&entry.sequence) {
                 self.take_in_polls(&entry.rows);
             }

@@ -13,6 +13,7 @@ mod repeats;
 mod replay;
 mod send;
 mod source;
+mod stacks;
 mod tail;
 
 pub(crate) use aside::{Aside, AsideFile};

@@ -343,7 +343,9 @@ mod tests {
         ) {
             let mut names = Names::new(LIMITS);
             names.bound(&mut [taken(1, &before)]);
-            let entries = || -> Vec<Taken> { (2..).zip(&batch).map(|(n, p)| taken(n, p)).collect() };
+            let entries = || -> Vec<Taken> {
+                (2..).zip(&batch).map(|(number, polls)| taken(number, polls)).collect()
+            };
             let mut formed = entries();
             let (renamed, _) = names.bound(&mut formed);
             let noted = serde_json::to_vec(&renamed).unwrap();
