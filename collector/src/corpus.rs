@@ -123,11 +123,11 @@ pub(crate) fn fuzz(target: &str, check: impl Fn(&[u8])) {
     let seconds = std::env::var("HOLDUP_FUZZ_SECONDS").ok().and_then(|n| n.parse().ok());
     let (began, time) = (Instant::now(), Duration::from_secs(seconds.unwrap_or(0)));
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new(config);
     let mut inputs = corpus.len();
     loop {
         let inputs_of = (any::<Index>(), prop::collection::vec(edit(), 1..8));
-        let outcome = runner.run(&inputs_of, |input| {
+        // One that has run its cases runs none again.
+        let outcome = TestRunner::new(config.clone()).run(&inputs_of, |input| {
             check(&changed(&input));
             Ok(())
         });
