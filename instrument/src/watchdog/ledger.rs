@@ -8,8 +8,9 @@ use crate::polling::clock;
 use crate::polling::record::{self, Place, Record};
 use crate::polling::slot;
 use crate::polling::thread::Thread;
+use crate::polling::usage::Usage;
 use crate::watchdog::lateness::Gap;
-use crate::watchdog::seen::{Findings, Reading, Seen};
+use crate::watchdog::seen::{self, Before, Findings, Reading, Seen};
 
 /// Polls that are looked at: those that go on, and those whose record is still to come. Beyond them
 /// none is begun to be looked at.
@@ -18,6 +19,8 @@ pub(crate) const POLLS_MAX: usize = 896;
 const POLLS_KEPT_MAX: usize = 448;
 /// How long a poll is kept for its record, in nanoseconds.
 const KEPT_NS_MAX: u64 = 60_000_000_000;
+/// Totals of one thread that are kept, for polls that nobody saw.
+const TOTALS_MAX: usize = 64;
 /// Reports of polls that go on, until the exporter takes them.
 pub(crate) const STALLS_MAX: usize = 256;
 const GAPS_MAX: usize = 64;
@@ -37,6 +40,8 @@ pub(crate) type Key = (usize, u64);
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(super) polls: HashMap<Key, Seen>,
+    /// Of the thread in each slot, and when they were read, oldest first.
+    totals: HashMap<usize, VecDeque<(u64, Usage)>>,
     stalls: VecDeque<Stall>,
     gaps: VecDeque<Gap>,
     /// All polls that ended before have been looked at for the last time.
@@ -120,9 +125,32 @@ impl Ledger {
             nested: record.duration.saturating_sub(record.own),
             usage: record.usage,
         };
-        let seen = self.polls.remove(&(record.slot, record.start));
-        let conclude = |seen: Seen| seen.conclude(Some(reading), own_ns, self.throttled);
-        Judged { findings: seen.map(conclude).unwrap_or_default(), own_ns }
+        let findings = match self.polls.remove(&(record.slot, record.start)) {
+            Some(seen) => seen.conclude(Some(reading), own_ns, self.throttled),
+            None => self.of_unseen(record, own_ns).unwrap_or_default(),
+        };
+        Judged { findings, own_ns }
+    }
+
+    /// The watchdog had no CPU itself, or waited for memory that others were about to map.
+    fn of_unseen(&self, record: &Record, own_ns: u64) -> Option<Findings> {
+        let totals = self.totals.get(&record.slot)?;
+        let (at, usage) = *totals.iter().rfind(|(at, _)| *at <= record.start)?;
+        let earlier = clock::nanoseconds(record.start.saturating_sub(at));
+        Some(seen::unseen(own_ns, Before { usage, earlier }, record.usage?))
+    }
+
+    /// Notes the totals of the thread in a slot, which were `before` when it was looked at last.
+    pub(super) fn note_totals(&mut self, slot: usize, at: u64, before: Usage, usage: Usage) {
+        let totals = self.totals.entry(slot).or_default();
+        // Another thread has got the slot.
+        if totals.back().is_some_and(|(_, last)| *last != before) {
+            totals.clear();
+        }
+        if totals.len() >= TOTALS_MAX {
+            totals.pop_front();
+        }
+        totals.push_back((at, usage));
     }
 
     /// Whether a poll has been over for `age` ticks. Another may be nested in one that goes on, so

@@ -62,9 +62,10 @@ pub(crate) fn start(stacks: stack::Settings) -> Result<Watchdog, InstallError> {
     let (ready, is_ready) = sync_channel(1);
     let body = move || {
         ffi::ask_for_priority();
+        let (held, scanner) = (Held::new(stacks), Scanner::new(stacks));
         attention::set_sleeper(Some(thread::current()));
         let _ = ready.send(());
-        run(&stopped, stacks);
+        run(&stopped, held, scanner);
     };
     let thread = thread::Builder::new()
         .name("holdup-watchdog".to_owned())
@@ -85,9 +86,7 @@ impl Drop for Watchdog {
     }
 }
 
-fn run(stop: &AtomicBool, stacks: stack::Settings) {
-    let mut held = Held::new(stacks);
-    let mut scanner = Scanner::new(stacks);
+fn run(stop: &AtomicBool, mut held: Held, mut scanner: Scanner) {
     let mut lateness = Lateness::new();
     let (mut idle, mut has_slept) = (0, false);
     while !stop.load(Ordering::Acquire) {

@@ -16,7 +16,7 @@ use crate::thresholds;
 use crate::watchdog::cause::Doing;
 use crate::watchdog::ledger::{self, Key, Ledger, Stall};
 use crate::watchdog::rhythm::Rhythm;
-use crate::watchdog::seen::{Ids, Reading, STACKS_MAX, Seen, next_report_ns};
+use crate::watchdog::seen::{Before, Ids, Reading, STACKS_MAX, Seen, next_report_ns};
 use crate::watchdog::throttle::Throttle;
 use crate::watchdog::victims::Drivers;
 use crate::watchdog::{ffi, probe, spans, victims};
@@ -108,8 +108,9 @@ struct Watched {
     last: u64,
     /// Start of the innermost poll at that time: the same one, or a span in it.
     innermost: u64,
-    /// Its totals at that time.
+    /// Its totals when it was looked at last, and when that was.
     usage: Usage,
+    read: u64,
     /// The last span that was the innermost poll, and its start.
     span: (u64, u64),
     /// When its poll is to be looked at next, in ticks.
@@ -274,14 +275,22 @@ impl Scanner {
         (thread.last, thread.innermost) = (snapshot.start, innermost.start);
         thread.due = now.rhythm.next_look(snapshot.start, now.at, u64::MAX);
         let before = std::mem::replace(&mut thread.usage, reading.usage.unwrap_or_default());
+        let earlier = snapshot.start.saturating_sub(thread.read);
+        thread.read = reading.at;
+        // A poll that is seen in time is one that can't hide its beginning behind what was before.
+        let is_late = age >= now.rhythm.lowest;
+        let earlier = if is_late { clock::nanoseconds(earlier) } else { 0 };
         let target = thread.target;
+        if let Some(usage) = reading.usage {
+            ledger.note_totals(slot.id(), reading.at, before, usage);
+        }
         if is_worth_it {
             self.read_throttled(ledger);
         }
         let throttled = ledger.throttled.filter(|_| is_worth_it);
         let begin = || {
             let mut seen = Seen::new(&snapshot, reading.at, reading.usage);
-            seen.work_out_unseen(before, doing);
+            seen.work_out_unseen(Before { usage: before, earlier }, doing);
             seen
         };
         let Some(seen) = ledger.seen((slot.id(), snapshot.start), begin) else { return Some(age) };

@@ -108,6 +108,33 @@ impl Findings {
     }
 }
 
+/// Totals of a thread before a poll.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    pub(super) usage: Usage,
+    /// For how long before, ns: so much of what it was charged with may have been before the poll.
+    pub(super) earlier: u64,
+}
+
+impl Before {
+    /// What of `own` the thread computed at least, and for how much of it it may have waited for a
+    /// CPU.
+    fn until(&self, after: Usage, own: u64) -> Usage {
+        let cpu = after.cpu.saturating_sub(self.usage.cpu).saturating_sub(self.earlier).min(own);
+        let runqueue = after.runqueue.saturating_sub(self.usage.runqueue).min(own - cpu);
+        Usage { cpu, runqueue }
+    }
+}
+
+/// What follows for a poll that nobody saw, from its thread's totals before it and at its end. What
+/// it may have waited for a CPU is not held against it.
+pub(super) fn unseen(own: u64, before: Before, after: Usage) -> Findings {
+    let Usage { cpu, runqueue } = before.until(after, own);
+    let split = Split { cpu, runqueue, off: own - cpu - runqueue, faults: [0; 2] };
+    let cause = Some(cause::decide(Some(split), &Samples::default()));
+    Findings { cause, cpu: Some(cpu), runqueue: Some(runqueue), ..Findings::default() }
+}
+
 impl Seen {
     /// A poll that is seen for the first time.
     pub(super) fn new(snapshot: &Snapshot, at: u64, usage: Option<Usage>) -> Self {
@@ -138,12 +165,16 @@ impl Seen {
 
     /// Works out what the thread waited for a CPU between the beginning of the poll and the first
     /// look, from its totals `before` that. It can't have computed for longer than it was charged
-    /// with; if it is ready, and was charged with waiting as well, the rest of the time was that.
-    pub(super) fn work_out_unseen(&mut self, before: Usage, doing: Option<Doing>) {
+    /// with; if it is ready, and was charged with waiting as well, the rest of the time was that. What
+    /// is left it may still be waiting.
+    pub(super) fn work_out_unseen(&mut self, before: Before, doing: Option<Doing>) {
         let (Some(later), Some(Doing::Running)) = (self.usage, doing) else { return };
         let own = self.at.saturating_sub(self.start).saturating_sub(self.nested);
-        let idle = clock::nanoseconds(own).saturating_sub(later.cpu.saturating_sub(before.cpu));
-        self.unseen = later.runqueue.saturating_sub(before.runqueue).min(idle);
+        let own = clock::nanoseconds(own);
+        let charged = before.until(later, own);
+        self.unseen = charged.runqueue;
+        let unexplained = own - charged.cpu - charged.runqueue;
+        self.pending = if unexplained < READING_NS_MAX { 0 } else { unexplained };
     }
 
     /// Charges the time since the last look. `doing` is what the thread was found to do.
@@ -431,7 +462,7 @@ mod tests {
         let begun = |cpu, runqueue, doing| {
             let mut seen = seen(30);
             (seen.start, seen.usage) = (clock::ticks(10 * MS), reading(0, cpu, runqueue).usage);
-            seen.work_out_unseen(Usage::default(), Some(doing));
+            seen.work_out_unseen(Before::default(), Some(doing));
             seen.conclude(Some(reading(31, cpu + 1, runqueue)), 21 * MS, None)
         };
         assert!(about(begun(8, 20, Doing::Running).runqueue, 12), "it computed for 8 ms at most");
