@@ -26,7 +26,7 @@ mod detection;
 #[allow(dead_code)]
 mod receiver;
 
-/// What is wrong in detail, of which so much is shown.
+/// What is wrong in detail, of which so much is shown of each kind.
 const SHOWN_MAX: usize = 40;
 
 #[cfg(target_os = "linux")]
@@ -82,8 +82,10 @@ fn main() -> io::Result<ExitCode> {
     let took = start.elapsed();
     drop(guard);
     let verdict = Verdict::of(&truths, &receiver.polls(), plan.threshold);
-    for fault in verdict.faults.iter().chain(&verdict.invented).take(SHOWN_MAX) {
-        writeln!(out, "{fault}")?;
+    for wrong in [&verdict.faults, &verdict.invented] {
+        for fault in wrong.iter().take(SHOWN_MAX) {
+            writeln!(out, "{fault}")?;
+        }
     }
     writeln!(out, "\n{verdict}took {took:.0?}")?;
     let misses = verdict.misses();

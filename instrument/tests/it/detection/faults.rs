@@ -22,6 +22,14 @@ const PAGE: usize = 4096;
 const FILE_PAGES: usize = 16 * 1024;
 const FRESH_BYTES: usize = 16 << 20;
 
+/// In place: the function that uses it is to blame, also while it reads the clock.
+macro_rules! cpu_time {
+    () => {{
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
+    }};
+}
+
 /// How a thread is blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -146,17 +154,12 @@ impl Truth {
     }
 }
 
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
-}
-
 /// This thread's totals.
 struct Start(Instant, SystemTime, Duration, Duration);
 
 impl Start {
     fn here() -> Self {
-        let (cpu, runqueue) = (cpu_time(), runqueue());
+        let (cpu, runqueue) = (cpu_time!(), runqueue());
         Self(Instant::now(), SystemTime::now(), cpu, runqueue)
     }
 
@@ -168,22 +171,11 @@ impl Start {
             start: self.1,
             inner,
             outer: inner,
-            cpu: cpu_time().saturating_sub(self.2),
+            cpu: cpu_time!().saturating_sub(self.2),
             runqueue: runqueue().saturating_sub(self.3),
             holder: None,
         }
     }
-}
-
-macro_rules! until_cpu {
-    ($time:expr) => {{
-        let now = || {
-            let time = clock_gettime(ClockId::ThreadCPUTime);
-            Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
-        };
-        let until = now() + $time;
-        move || now() >= until
-    }};
 }
 
 fn runqueue() -> Duration {
@@ -354,9 +346,8 @@ fn sleeps(time: Duration) {
 /// Until this thread was on a CPU for so long.
 #[inline(never)]
 fn spins(time: Duration) {
-    // In place, for a function that reads the clock would be to blame while it does.
-    let is_over = until_cpu!(time);
-    while !is_over() {
+    let until = cpu_time!() + time;
+    while cpu_time!() < until {
         let mut x = 1_u64;
         for _ in 0..200_000 {
             x = black_box(x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
@@ -395,8 +386,8 @@ fn reads(socket: &mut TcpStream) {
 
 #[inline(never)]
 fn touches_fresh(time: Duration) {
-    let is_over = until_cpu!(time);
-    while !is_over() {
+    let until = cpu_time!() + time;
+    while cpu_time!() < until {
         let mut memory = memmap2::MmapMut::map_anon(FRESH_BYTES).unwrap();
         memory.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
         black_box(&memory);
