@@ -321,7 +321,7 @@ impl Seen {
                 pending = 0;
                 self.usage.is_some() && end.usage.is_some()
             }
-            None => self.usage.is_some() && watched > 0,
+            None => self.usage.is_some() && watched + self.unseen + pending > 0,
         };
         if !is_measured {
             findings.cause = Some(cause::decide(None, &self.samples));
@@ -472,6 +472,23 @@ mod tests {
         );
         assert!(about(begun(8, 3, Doing::Running).runqueue, 3), "it waited for 3 ms at most");
         assert!(about(begun(8, 20, Doing::Waiting(Cause::Sleep)).runqueue, 0), "it slept");
+    }
+
+    #[test]
+    fn what_was_charged_before_a_poll_that_nobody_saw_need_not_be_its_own() {
+        let of = |earlier, cpu, runqueue| {
+            let usage = reading(0, cpu, runqueue).usage.unwrap();
+            unseen(12 * MS, Before { usage: Usage::default(), earlier: earlier * MS }, usage)
+        };
+        let mut late = seen(12);
+        late.work_out_unseen(Before::default(), Some(Doing::Running));
+        assert!(late.conclude(None, 12 * MS, None).descheduled() > 11 * MS, "it has no CPU yet");
+        let preempted = of(20, 12, 11);
+        assert_eq!((preempted.cause, preempted.runqueue), (Some(Cause::Runqueue), Some(11 * MS)));
+        let computed = of(2, 13, 5);
+        assert_eq!((computed.cpu, computed.runqueue), (Some(11 * MS), Some(MS)));
+        assert_eq!(computed.cause, Some(Cause::Cpu));
+        assert_eq!(of(20, 1, 1).descheduled(), MS, "it waited for something else");
     }
 
     #[test]
