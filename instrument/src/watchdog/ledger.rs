@@ -10,7 +10,8 @@ use crate::polling::slot;
 use crate::polling::thread::Thread;
 use crate::polling::usage::Usage;
 use crate::watchdog::lateness::Gap;
-use crate::watchdog::seen::{self, Before, Findings, Reading, Seen};
+use crate::watchdog::seen::{Findings, Reading, Seen};
+use crate::watchdog::unseen::{self, Before};
 
 /// Polls that are looked at: those that go on, and those whose record is still to come. Beyond them
 /// none is begun to be looked at.
@@ -137,7 +138,7 @@ impl Ledger {
         let totals = self.totals.get(&record.slot)?;
         let (at, usage) = *totals.iter().rfind(|(at, _)| *at <= record.start)?;
         let earlier = clock::nanoseconds(record.start.saturating_sub(at));
-        Some(seen::unseen(own_ns, Before { usage, earlier }, record.usage?))
+        Some(unseen::conclude(own_ns, Before { usage, earlier }, record.usage?))
     }
 
     /// Notes the totals of the thread in a slot, which were `before` when it was looked at last.

@@ -32,6 +32,7 @@ mod scan;
 mod seen;
 pub(crate) mod spans;
 mod throttle;
+mod unseen;
 mod victims;
 
 pub(crate) use cause::Cause;

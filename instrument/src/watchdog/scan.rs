@@ -16,8 +16,9 @@ use crate::thresholds;
 use crate::watchdog::cause::Doing;
 use crate::watchdog::ledger::{self, Key, Ledger, Stall};
 use crate::watchdog::rhythm::Rhythm;
-use crate::watchdog::seen::{Before, Ids, Reading, STACKS_MAX, Seen, next_report_ns};
+use crate::watchdog::seen::{Ids, Reading, STACKS_MAX, Seen, next_report_ns};
 use crate::watchdog::throttle::Throttle;
+use crate::watchdog::unseen::Before;
 use crate::watchdog::victims::Drivers;
 use crate::watchdog::{ffi, probe, spans, victims};
 

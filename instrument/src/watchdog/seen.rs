@@ -9,6 +9,7 @@ use crate::polling::slot::Snapshot;
 use crate::polling::usage::Usage;
 use crate::stack::{Holding, RawStack};
 use crate::watchdog::cause::{self, Cause, Doing, Samples, Split};
+use crate::watchdog::unseen::Before;
 
 /// A wait for a CPU that is shorter can't be told from the time that it takes to look.
 const READING_NS_MAX: u64 = 200_000;
@@ -106,33 +107,6 @@ impl Findings {
     pub(crate) fn descheduled(&self) -> u64 {
         self.runqueue.unwrap_or(0).saturating_add(self.throttled)
     }
-}
-
-/// Totals of a thread before a poll.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Before {
-    pub(super) usage: Usage,
-    /// For how long before, ns: so much of what it was charged with may have been before the poll.
-    pub(super) earlier: u64,
-}
-
-impl Before {
-    /// What of `own` the thread computed at least, and for how much of it it may have waited for a
-    /// CPU.
-    fn until(&self, after: Usage, own: u64) -> Usage {
-        let cpu = after.cpu.saturating_sub(self.usage.cpu).saturating_sub(self.earlier).min(own);
-        let runqueue = after.runqueue.saturating_sub(self.usage.runqueue).min(own - cpu);
-        Usage { cpu, runqueue }
-    }
-}
-
-/// What follows for a poll that nobody saw, from its thread's totals before it and at its end. What
-/// it may have waited for a CPU is not held against it.
-pub(super) fn unseen(own: u64, before: Before, after: Usage) -> Findings {
-    let Usage { cpu, runqueue } = before.until(after, own);
-    let split = Split { cpu, runqueue, off: own - cpu - runqueue, faults: [0; 2] };
-    let cause = Some(cause::decide(Some(split), &Samples::default()));
-    Findings { cause, cpu: Some(cpu), runqueue: Some(runqueue), ..Findings::default() }
 }
 
 impl Seen {
@@ -475,20 +449,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_charged_before_a_poll_that_nobody_saw_need_not_be_its_own() {
-        let of = |earlier, cpu, runqueue| {
-            let usage = reading(0, cpu, runqueue).usage.unwrap();
-            unseen(12 * MS, Before { usage: Usage::default(), earlier: earlier * MS }, usage)
-        };
+    fn what_a_thread_waits_for_a_cpu_counts_at_the_first_look() {
         let mut late = seen(12);
         late.work_out_unseen(Before::default(), Some(Doing::Running));
         assert!(late.conclude(None, 12 * MS, None).descheduled() > 11 * MS, "it has no CPU yet");
-        let preempted = of(20, 12, 11);
-        assert_eq!((preempted.cause, preempted.runqueue), (Some(Cause::Runqueue), Some(11 * MS)));
-        let computed = of(2, 13, 5);
-        assert_eq!((computed.cpu, computed.runqueue), (Some(11 * MS), Some(MS)));
-        assert_eq!(computed.cause, Some(Cause::Cpu));
-        assert_eq!(of(20, 1, 1).descheduled(), MS, "it waited for something else");
     }
 
     #[test]
