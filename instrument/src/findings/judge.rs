@@ -74,7 +74,6 @@ impl Judge {
     /// Takes what there is: records first, so that a report which comes with them was made before
     /// they were.
     pub(super) fn gather(&mut self) {
-        self.names.rest();
         while self.records.len() < WAITING_MAX {
             let Some(record) = record::pop() else { break };
             self.history.add(&record);

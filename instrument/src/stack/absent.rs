@@ -109,10 +109,6 @@ pub(crate) fn name_holder(_: &mut Cache, _: &[String], _: &Holding) -> Option<Ho
     None
 }
 
-impl Cache {
-    pub(crate) fn rest(&mut self) {}
-}
-
 pub(crate) fn resolve(_cache: &mut Cache, _stacks: &[RawStack]) -> Resolved {
     Resolved::default()
 }

@@ -3,12 +3,10 @@
 //! With `debug = "line-tables-only"` the debugging information has but the last segment of an inlined
 //! function's name. Its file, and the folder of its crate, give the rest.
 
-use gimli::{EndianSlice, LittleEndian};
-use object::{Object, ObjectSection};
-
 use crate::stack::origin;
 
-type Slice<'a> = EndianSlice<'a, LittleEndian>;
+/// Crates that are remembered: three times as many as large programs have.
+const FOLDERS_MAX: usize = 4096;
 
 /// The sources of one crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +22,6 @@ struct Folder {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folders {
     all: Vec<Folder>,
-    units: usize,
 }
 
 /// What a file's path tells.
@@ -39,47 +36,25 @@ pub(super) struct Source {
 }
 
 impl Folders {
-    /// Reads the names of all compile units. What can't be read isn't known.
-    pub(super) fn of(object: &object::File<'_>) -> Self {
-        let mut folders = Self::default();
-        let load = |id: gimli::SectionId| -> Result<_, gimli::Error> {
-            let section = object.section_by_name(id.name());
-            Ok(section.and_then(|section| section.uncompressed_data().ok()).unwrap_or_default())
-        };
-        if let Ok(sections) = gimli::DwarfSections::load(load) {
-            let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
-            // A unit that is broken ends the list; what came before is good.
-            let _broken = folders.read(&dwarf);
-        }
-        folders
-    }
-
-    fn read(&mut self, dwarf: &gimli::Dwarf<Slice<'_>>) -> Result<(), gimli::Error> {
-        let mut units = dwarf.units();
-        while let Some(header) = units.next()? {
-            let unit = dwarf.unit(header)?;
-            self.units += 1;
-            if let (Some(name), Some(built_in)) = (unit.name, unit.comp_dir) {
-                self.add(&name.to_string_lossy(), &built_in.to_string_lossy());
-            }
-        }
-        Ok(())
-    }
-
     /// Units of rustc are named `src/lib.rs/@/crate.hash-cgu.0`.
-    fn add(&mut self, unit: &str, built_in: &str) {
+    pub(super) fn add(&mut self, unit: &str, built_in: &str) {
         let Some((root, name)) = unit.split_once("/@/") else { return };
         let name = name.split('.').next().unwrap_or_default().to_owned();
         let root = joined(built_in, root);
         let folder = Folder { name, built_in: built_in.to_owned(), root };
-        if !self.all.contains(&folder) {
+        // The units of one crate follow each other.
+        let is_known = self.all.iter().rev().any(|known| *known == folder);
+        if !is_known && self.all.len() < FOLDERS_MAX {
             self.all.push(folder);
         }
     }
 
-    /// How many compile units there are.
-    pub(super) fn units(&self) -> usize {
-        self.units
+    /// What it takes of memory.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = |folder: &Folder| {
+            folder.name.capacity() + folder.built_in.capacity() + folder.root.capacity()
+        };
+        self.all.capacity() * size_of::<Folder>() + self.all.iter().map(texts).sum::<usize>()
     }
 
     /// What is known of a source file, given by its whole path.

@@ -9,6 +9,7 @@
 
 mod binary;
 mod calls;
+mod dwarf;
 mod ffi;
 mod folders;
 mod holder;
@@ -22,6 +23,7 @@ mod resolve;
 mod sampler;
 mod signal;
 mod signal_ffi;
+mod symbols;
 #[cfg(test)]
 mod tests;
 mod threads;

@@ -11,9 +11,9 @@ use crate::stack::ffi::{self, Loaded, Segment, Table};
 /// Bytes of unwind tables kept as copies. Those of the program itself and of the C library are read
 /// where they are; a library that could be unloaded can't be trusted to stay. What is beyond the
 /// bound can't be unwound through.
-const COPIES_BYTES_MAX: usize = 8 << 20;
+const COPIES_BYTES_MAX: usize = 4 << 20;
 /// Longest build id kept: SHA-1 and 128 bits are usual.
-const BUILD_ID_BYTES_MAX: usize = 32;
+pub(super) const BUILD_ID_BYTES_MAX: usize = 32;
 
 /// One loaded module.
 #[derive(Clone, Debug)]

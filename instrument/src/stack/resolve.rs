@@ -4,27 +4,28 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use crate::stack::binary::{Binary, Frame};
-use crate::stack::modules::{BuildId, Module};
+use crate::stack::binary::{Binary, Frame, UnpackedMax};
+use crate::stack::modules::{BUILD_ID_BYTES_MAX, BuildId, Module};
 use crate::stack::sampler::RawStack;
 use crate::stack::verdict;
 
-/// Addresses whose frames are remembered: a few hundred bytes each.
-const ADDRESSES_MAX: usize = 4096;
+/// What the names of addresses take that are remembered: some two thousand addresses.
+const NAMES_BYTES_MAX: usize = 2 << 20;
 /// Files that are kept open, the ones asked last.
 const BINARIES_MAX: usize = 4;
-/// What the open files may take of memory while nobody asks. A program of a thousand compile units
-/// takes half of it; those of a larger one are read again when there is a stall of another kind.
-const RESTING_BYTES_MAX: usize = 12 << 20;
-/// How long an open file that is too large for that is kept after it was last asked.
-const LINGER: Duration = Duration::from_secs(10);
+/// What the open files take, without what is mapped of them: the ones asked last stay.
+const BINARIES_BYTES_MAX: usize = 6 << 20;
+/// Debugging information that is compressed has to be unpacked into memory.
+const UNPACKED_MAX: UnpackedMax = UnpackedMax(1 << 20);
 
-/// What is known of names. Bounded. Files are opened when they are first asked for.
+/// What is known of names. Bounded, whatever the program's size. Files are opened when they are
+/// first asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     addresses: HashMap<(Build, u64), Arc<[Frame]>>,
+    /// What `addresses` takes.
+    names_bytes: usize,
     /// The one asked last is last.
     binaries: Vec<Opened>,
 }
@@ -34,13 +35,6 @@ struct Opened {
     build: Build,
     /// None for a file that can't be used.
     binary: Option<Binary>,
-    asked: Instant,
-}
-
-impl Opened {
-    fn bytes(&self) -> usize {
-        self.binary.as_ref().map_or(0, Binary::bytes)
-    }
 }
 
 type Build = (String, BuildId);
@@ -123,23 +117,10 @@ impl Cache {
 
     fn name_in(&mut self, module: &Module, address: u64, named: &mut Vec<Named>) {
         let offset = module.relative(address);
-        let build = (module.path.clone(), module.build_id.clone());
-        let key = (build, offset);
+        let key = ((module.path.clone(), module.build_id.clone()), offset);
         let frames = match self.addresses.get(&key) {
             Some(frames) => Arc::clone(frames),
-            None => {
-                // A file whose debugging information is broken may not stop the exporter.
-                let named = catch_unwind(AssertUnwindSafe(|| {
-                    self.binary(&key.0).map(|binary| binary.frames(offset))
-                }));
-                let frames = named.ok().flatten().unwrap_or_default();
-                let frames = Arc::<[Frame]>::from(frames);
-                if self.addresses.len() >= ADDRESSES_MAX {
-                    self.addresses.clear();
-                }
-                self.addresses.insert(key, Arc::clone(&frames));
-                frames
-            }
+            None => self.remember(key),
         };
         named.extend(frames.iter().cloned().map(Named::Frame));
         if frames.is_empty() {
@@ -148,37 +129,50 @@ impl Cache {
         }
     }
 
+    fn remember(&mut self, key: (Build, u64)) -> Arc<[Frame]> {
+        // A file whose debugging information is broken may not stop the exporter.
+        let named = catch_unwind(AssertUnwindSafe(|| {
+            self.binary(&key.0).map(|binary| binary.frames(key.1))
+        }));
+        let frames = Arc::<[Frame]>::from(named.ok().flatten().unwrap_or_default());
+        // Twice the key: the table has room to grow.
+        let bytes = 2 * size_of_val(&key) + key.0.0.len() + BUILD_ID_BYTES_MAX;
+        let bytes = bytes + frames.iter().map(Frame::bytes).sum::<usize>();
+        if self.names_bytes + bytes > NAMES_BYTES_MAX {
+            self.addresses = HashMap::new();
+            self.names_bytes = 0;
+        }
+        self.names_bytes += bytes;
+        self.addresses.insert(key, Arc::clone(&frames));
+        self.forget_binaries();
+        frames
+    }
+
     /// The file of a module, unless what is on disk isn't what was loaded.
     fn binary(&mut self, build: &Build) -> Option<&Binary> {
-        let asked = Instant::now();
         if let Some(at) = self.binaries.iter().position(|known| known.build == *build) {
-            let found = self.binaries.remove(at);
-            self.binaries.push(Opened { asked, ..found });
+            let asked = self.binaries.remove(at);
+            self.binaries.push(asked);
         } else {
             let path = if build.0.is_empty() { "/proc/self/exe" } else { &build.0 };
-            let opened = path.starts_with('/').then(|| Binary::open(Path::new(path)).ok());
-            let binary = opened.flatten().filter(|binary| binary.is_build(&build.1));
+            let open = || Binary::open_within(Path::new(path), UNPACKED_MAX).ok();
+            let binary = path.starts_with('/').then(open).flatten();
+            let binary = binary.filter(|binary| binary.is_build(&build.1));
             if self.binaries.len() >= BINARIES_MAX {
                 self.binaries.remove(0);
             }
-            self.binaries.push(Opened { build: build.clone(), binary, asked });
+            self.binaries.push(Opened { build: build.clone(), binary });
         }
         self.binaries.last().and_then(|opened| opened.binary.as_ref())
     }
 
-    pub(super) fn resting_bytes(&self) -> usize {
-        self.binaries.iter().map(Opened::bytes).sum()
+    fn forget_binaries(&mut self) {
+        while self.binaries.len() > 1 && self.binaries_bytes() > BINARIES_BYTES_MAX {
+            self.binaries.remove(0);
+        }
     }
 
-    /// Gives memory back that nobody has asked for in a while. To be called now and then.
-    pub(crate) fn rest(&mut self) {
-        let mut bytes = self.resting_bytes();
-        while bytes > RESTING_BYTES_MAX {
-            let Some(at) = self.binaries.iter().position(|opened| opened.asked.elapsed() > LINGER)
-            else {
-                break;
-            };
-            bytes -= self.binaries.remove(at).bytes();
-        }
+    fn binaries_bytes(&self) -> usize {
+        self.binaries.iter().filter_map(|opened| opened.binary.as_ref()).map(Binary::bytes).sum()
     }
 }

@@ -69,6 +69,16 @@ fn a_stripped_library_gives_offsets_that_its_unstripped_twin_resolves() {
         lines.iter().any(|line| line.starts_with("scenes::sleeps at scenes.rs:")),
         "{lines:#?}"
     );
+    let debug = whole.with_file_name("libscenes.debug");
+    let mut keep = Command::new("strip");
+    keep.arg("--only-keep-debug").arg("-o").args([&debug, &whole]);
+    assert!(keep.status().unwrap().success());
+    let debug = Binary::open(&debug).unwrap();
+    let offsets = named.frames.iter().filter_map(|frame| frame.strip_prefix("libstripped.so+0x"));
+    for place in offsets {
+        let offset = u64::from_str_radix(place.split_once(" @ ").unwrap().0, 16).unwrap();
+        assert_eq!(debug.describe(offset), binary.describe(offset), "{place}");
+    }
     assert!(Binary::open(&stripped).is_ok_and(|binary| !binary.has_symbols()));
 }
 

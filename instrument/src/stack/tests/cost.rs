@@ -5,6 +5,7 @@
 use std::io::Write;
 
 use super::*;
+use crate::stack::Binary;
 
 pub(super) fn say(line: std::fmt::Arguments<'_>) {
     // A closed stderr has no reader to miss it.
@@ -55,9 +56,63 @@ fn of_one_stack() {
         playing.thread.join().unwrap();
     }
     say(format_args!("memory for names: {} KiB", memory_kib().saturating_sub(before)));
-    eventually("files are let go", || {
-        cache.rest();
-        (cache.resting_bytes() <= 12 << 20).then_some(())
+}
+
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap()
+}
+
+/// Of the program that `HOLDUP_PROGRAM` names, or of this one. Times are of this thread on a CPU.
+#[test]
+#[ignore = "measures: run it alone, in a release build"]
+fn of_names() {
+    let own = std::env::current_exe().unwrap();
+    let path = std::env::var_os("HOLDUP_PROGRAM").map_or(own, PathBuf::from);
+    let addresses = names::addresses(&path, 1000);
+    // As calls lie in a stack: not in the order of the file.
+    let count = addresses.len();
+    let shuffled = (0..count).map(|index| addresses[index * 7919 % count]).collect::<Vec<_>>();
+    let mut binary = None;
+    let info = allocation_counter::measure(|| {
+        let start = cpu_time();
+        binary = Binary::open_within(&path, crate::stack::binary::UnpackedMax(1 << 20)).ok();
+        say(format_args!("open: {:?}", cpu_time() - start));
     });
-    say(format_args!("after ten seconds of rest: {} KiB", memory_kib().saturating_sub(before)));
+    let binary = binary.unwrap();
+    say(format_args!("opened: {} KiB, {} KiB at most", binary.bytes() >> 10, info.bytes_max >> 10));
+    let start = cpu_time();
+    let mut frames = 0;
+    let info = allocation_counter::measure(|| {
+        for &address in &shuffled {
+            frames += binary.frames(address).len();
+        }
+    });
+    let each = (cpu_time() - start) / u32::try_from(count).unwrap();
+    let more = info.bytes_max >> 10;
+    say(format_args!(
+        "{frames} frames: {each:?} an address far from others, {more} KiB more at most"
+    ));
+    let (mut near, mut found) = (Duration::ZERO, 0);
+    for address in addresses {
+        binary.frames(address);
+        let start = cpu_time();
+        found += (1..=8).map(|by| binary.frames(address + by).len()).sum::<usize>();
+        near += cpu_time() - start;
+    }
+    let each = near / u32::try_from(count * 8).unwrap();
+    say(format_args!("{found} frames: {each:?} an address in a unit that was just asked"));
+    say(format_args!("kept: {} KiB", binary.bytes() >> 10));
+    let (mut opened, mut all) = (Duration::ZERO, Duration::ZERO);
+    let info = allocation_counter::measure(|| {
+        let start = cpu_time();
+        let loader = addr2line::Loader::new(&path).unwrap();
+        opened = cpu_time() - start;
+        for &address in &shuffled {
+            names::by_addr2line(&loader, address);
+        }
+        all = cpu_time() - start - opened;
+    });
+    let (each, most) = (all / u32::try_from(count).unwrap(), info.bytes_max >> 10);
+    say(format_args!("addr2line: {opened:?} to open, {each:?} an address, {most} KiB at most"));
 }

@@ -6,6 +6,7 @@ mod cost;
 mod ffi;
 mod load;
 mod locks;
+mod names;
 mod soak;
 
 use std::path::{Path, PathBuf};
@@ -98,10 +99,16 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// A sampler, and a cache that has the names of this program, which takes a while.
 fn prepared(settings: Settings) -> (Sampler, Cache) {
     let (mut sampler, mut cache) = (Sampler::new(settings), Cache::default());
-    let playing = play(release().1, 0, 50);
-    let stack = eventually("a first stack", || sampler.sample(&playing.target));
+    let stack = eventually("a first stack", || {
+        let playing = play(release().1, 0, 50);
+        let mut stack = None;
+        while stack.is_none() && !playing.thread.is_finished() {
+            stack = sampler.sample(&playing.target);
+        }
+        playing.thread.join().unwrap();
+        stack
+    });
     resolved(&mut cache, &stack);
-    playing.thread.join().unwrap();
     (sampler, cache)
 }
 
