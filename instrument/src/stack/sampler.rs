@@ -94,6 +94,16 @@ pub(super) struct Counts {
 #[derive(Clone, Debug)]
 pub(crate) struct RawStack(Arc<Taken>);
 
+#[cfg(test)]
+impl RawStack {
+    /// A made-up stack in modules of this process, which takes nothing of the room for stacks.
+    pub(super) fn of(addresses: Box<[u64]>, modules: &Modules) -> Self {
+        let (modules, share) = (Names::of(modules), room::STACKS.force(0));
+        let (by_signal, call) = (false, None);
+        Self(Arc::new(Taken { addresses, complete: true, by_signal, call, modules, _share: share }))
+    }
+}
+
 impl Deref for RawStack {
     type Target = Taken;
 

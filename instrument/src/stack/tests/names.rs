@@ -83,14 +83,11 @@ fn names_take_little_memory_in_a_large_program() {
     let path = std::env::current_exe().unwrap();
     let addresses = addresses(&path, 3_000);
     let mut cache = Cache::default();
-    let modules = Arc::new(crate::stack::modules::Modules::loaded());
+    let modules = crate::stack::modules::Modules::loaded();
     let own = modules.all.iter().find(|module| module.path.is_empty()).unwrap();
-    let stacks = addresses.chunks(30).map(|chunk| RawStack {
-        addresses: chunk.iter().map(|address| address.wrapping_add(own.base)).collect(),
-        complete: true,
-        by_signal: false,
-        call: None,
-        modules: Arc::clone(&modules),
+    let stacks = addresses.chunks(30).map(|chunk| {
+        let chunk = chunk.iter().map(|address| address.wrapping_add(own.base));
+        RawStack::of(chunk.collect(), &modules)
     });
     let stacks = stacks.collect::<Vec<_>>();
     let info = allocation_counter::measure(|| {
