@@ -111,13 +111,6 @@ pub(super) fn run_time(tid: i32) -> Option<[u64; 3]> {
     Some([words.next()??, words.next()??, words.next()??])
 }
 
-/// Page faults of a thread that waited for a disk, or for another thread's that did.
-pub(super) fn disk_faults(tid: i32) -> Option<u64> {
-    let mut bytes = [0; BYTES_MAX];
-    let (_, fields) = read(tid, "stat", &mut bytes)?.rsplit_once(") ")?;
-    fields.split(' ').nth(9)?.parse().ok()
-}
-
 /// What matters for signalling a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Status {

@@ -28,8 +28,6 @@ const AT_ONCE: Duration = Duration::from_micros(200);
 
 /// Threads of which it is remembered since when they run.
 const RUNNING_MAX: usize = 1024;
-/// Page faults that show what a thread waits for time and again.
-const FAULTS_MIN: u64 = 8;
 
 /// Takes stacks of threads. Keeps what it learned of the program's modules.
 #[derive(Debug)]
@@ -37,8 +35,8 @@ pub(crate) struct Sampler {
     settings: Settings,
     unwinder: Unwinder,
     names: Arc<Names>,
-    /// Each thread that was found to run.
-    running: HashMap<i32, Running>,
+    /// Each thread's time on a CPU when it was first seen to run without having waited since.
+    running: HashMap<i32, (Duration, Status)>,
     /// The copy of a stack, kept for its memory.
     copy: Vec<u8>,
     /// The thread that was interrupted and has yet to answer.
@@ -46,38 +44,6 @@ pub(crate) struct Sampler {
     /// Who was last searched as the holder of a lock.
     pub(super) last_search: Option<Search>,
     pub(super) counts: Counts,
-}
-
-/// A thread that was found to run.
-#[derive(Clone, Copy, Debug)]
-struct Running {
-    /// Since then it has not waited.
-    quiet: Totals,
-    /// Since then it has waited for nothing but pages.
-    paging: Totals,
-}
-
-/// What a thread has done so far.
-#[derive(Clone, Copy, Debug)]
-struct Totals {
-    on_cpu: Duration,
-    status: Status,
-    /// Page faults that waited for a disk.
-    faults: u64,
-}
-
-impl Totals {
-    fn waits_since(&self, before: &Self) -> u64 {
-        self.status.waits.saturating_sub(before.status.waits)
-    }
-
-    fn faults_since(&self, before: &Self) -> u64 {
-        self.faults.saturating_sub(before.faults)
-    }
-
-    fn has_run_since(&self, before: &Self) -> bool {
-        self.on_cpu.saturating_sub(before.on_cpu) >= signal::QUIET
-    }
 }
 
 /// How attempts ended.
@@ -206,17 +172,12 @@ impl Sampler {
     pub(crate) fn begin(&mut self, target: &Target) -> Option<RawStack> {
         self.refresh();
         match proc::whereabouts(target.tid) {
-            Whereabouts::Blocked(at) => {
-                if at.call().is_some() {
-                    self.running.remove(&target.tid);
-                }
-                self.sample_blocked(target, at)
-            }
+            Whereabouts::Blocked(at) => self.sample_blocked(target, at),
             Whereabouts::Running | Whereabouts::Unknown if !self.settings.signal => None,
             Whereabouts::Running | Whereabouts::Unknown => {
                 let status = proc::status(target.tid)?;
-                let may = self.may_be_interrupted(target.tid, status)?;
-                if may { self.interrupt(target, &status) } else { None }
+                let has_run = self.has_run(target.tid, status)? >= signal::QUIET;
+                if has_run { self.interrupt(target, &status) } else { None }
             }
         }
     }
@@ -248,31 +209,19 @@ impl Sampler {
         }
     }
 
-    /// Whether the thread is known not to have waited for anything that a signal could end: it was on
-    /// a CPU for a while without waiting at all, or waited for pages alone, several times. A page
-    /// fault is no system call.
-    fn may_be_interrupted(&mut self, tid: i32, status: Status) -> Option<bool> {
-        let on_cpu = ffi::cpu_time(tid)?;
-        let seen = Totals { on_cpu, status, faults: proc::disk_faults(tid)? };
+    /// For how long the thread is known to have been on a CPU without waiting for anything.
+    fn has_run(&mut self, tid: i32, status: Status) -> Option<Duration> {
+        let time = ffi::cpu_time(tid)?;
         if self.running.len() >= RUNNING_MAX {
             self.running.clear();
         }
-        let known = self.running.entry(tid).or_insert(Running { quiet: seen, paging: seen });
+        let known = self.running.entry(tid).or_insert((time, status));
         // Less than before: another thread has got the id.
-        if on_cpu < known.quiet.on_cpu {
-            *known = Running { quiet: seen, paging: seen };
+        let is_other = time < known.0 || known.1.waits != status.waits;
+        if is_other || !status.is_running || !known.1.is_running {
+            *known = (time, status);
         }
-        let runs = status.is_running && known.quiet.status.is_running;
-        if !runs || seen.waits_since(&known.quiet) > 0 {
-            known.quiet = seen;
-        }
-        // A fault is counted when it is over, and the wait for its page when it begins.
-        let faults = seen.faults_since(&known.paging);
-        if seen.waits_since(&known.paging).abs_diff(faults) > 1 {
-            known.paging = seen;
-        }
-        let is_paging = seen.faults_since(&known.paging) >= FAULTS_MIN;
-        Some(is_paging || seen.has_run_since(&known.quiet))
+        Some(time.saturating_sub(known.0))
     }
 
     /// A thread that is off its CPU, without its help. Its stack is copied; that is worth something

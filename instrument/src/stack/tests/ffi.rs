@@ -44,15 +44,6 @@ impl Library {
     }
 }
 
-/// Maps a file of which nothing is in memory, so that each page has to be read.
-pub(super) fn cold(file: &std::fs::File) -> memmap2::Mmap {
-    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-    // SAFETY: the file has no name, and nothing writes to it after it was made.
-    let pages = unsafe { memmap2::Mmap::map(file) }.unwrap();
-    pages.advise(memmap2::Advice::Random).unwrap();
-    pages
-}
-
 /// Forbids others, and this process itself, to look at it by `/proc`.
 pub(super) fn make_undumpable() {
     // SAFETY: sets one flag of this process.

@@ -55,53 +55,6 @@ fn readers_with_a_timeout_are_not_interrupted() {
     assert_eq!(playing.thread.join().unwrap(), 0, "reads that ended with EINTR");
 }
 
-const PAGE: usize = 4096;
-
-#[inline(never)]
-fn touches(pages: &memmap2::Mmap) -> u64 {
-    // Without a pattern that the kernel could read ahead of.
-    let each = (0..pages.len() / PAGE).map(|page| (page * 7919) % (pages.len() / PAGE));
-    std::hint::black_box(each.map(|page| u64::from(pages[page * PAGE])).sum())
-}
-
-#[test]
-fn threads_that_wait_for_pages_are_seen_and_reads_among_those_are_not_interrupted() {
-    let program = std::env::current_exe().unwrap();
-    let path = program.with_file_name(format!("pages-{}", std::process::id()));
-    std::fs::write(&path, vec![1; PAGE << 10]).unwrap();
-    let file = std::fs::File::open(&path).unwrap();
-    std::fs::remove_file(path).unwrap();
-    file.sync_all().unwrap();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let _far = listener.accept().unwrap().0;
-    near.set_read_timeout(Some(Duration::from_millis(4))).unwrap();
-    let (tell, told) = std::sync::mpsc::channel();
-    let reader = thread::spawn(move || {
-        let _registered = register();
-        tell.send(target(crate::stack::ffi::thread_id()).unwrap()).unwrap();
-        let (start, mut interrupted) = (Instant::now(), 0);
-        while start.elapsed() < Duration::from_millis(2 * MILLISECONDS) {
-            touches(&ffi::cold(&file));
-            for _ in 0..8 {
-                let error = std::io::Read::read(&mut near, &mut [0]).unwrap_err();
-                interrupted += u64::from(error.kind() == std::io::ErrorKind::Interrupted);
-            }
-        }
-        interrupted
-    });
-    let target = told.recv().unwrap();
-    let (mut sampler, mut cache) = prepared(Settings::default());
-    let mut touching = 0;
-    while !reader.is_finished() {
-        let Some(stack) = sampler.sample(&target) else { continue };
-        let frames = resolved(&mut cache, &stack).frames;
-        touching += usize::from(frames.iter().any(|frame| frame.contains("load::touches")));
-    }
-    assert!(touching > 50, "{touching} stacks, {:?}", sampler.counts);
-    assert_eq!(reader.join().unwrap(), 0, "reads that ended with EINTR");
-}
-
 #[test]
 fn threads_may_end_while_they_are_looked_at() {
     let (_, library) = release();
