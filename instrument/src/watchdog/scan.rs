@@ -257,11 +257,7 @@ impl Scanner {
         let owner = Arc::clone(thread.owner.as_ref().filter(|owner| !owner.thread.exports())?);
         let innermost = slot.snapshot_if_judged()?;
         thread.compare(&innermost);
-        // A span that may be none is part of what is around it. If nothing there is known to be a
-        // poll, it is looked at for its record and not reported.
-        let known = slot.innermost_where(innermost, |snapshot| {
-            !polled_spans::is_span(snapshot.site) || spans::is_poll(snapshot.span)
-        });
+        let known = innermost_poll(slot, innermost);
         let snapshot = known.unwrap_or(innermost);
         let age = now.at.saturating_sub(snapshot.start);
         // From here on the thread reads its totals at the end of the poll.
@@ -298,10 +294,7 @@ impl Scanner {
         seen.note_throttled(throttled);
         seen.look(reading, doing);
         if is_worth_it {
-            if doing == Some(Doing::Running) {
-                seen.count_faults(probe::faults(owner.thread.id));
-            }
-            victims::count(seen, &owner);
+            count(seen, doing, &owner);
         }
         let own = age.saturating_sub(snapshot.nested);
         let lacks_stack = own >= now.rhythm.half() && seen.stacks.is_empty();
@@ -474,4 +467,19 @@ pub(super) fn usage(owner: &Owner) -> Option<Usage> {
     let totals = owner.accounts.as_ref().and_then(Accounts::read)?;
     // Its own clock is exact at any time.
     Some(Usage { cpu: ffi::cpu_ns(owner.thread.id)?, ..totals })
+}
+
+/// A span that may be none is part of what is around it. If nothing there is known to be a poll, it
+/// is looked at for its record and not reported.
+fn innermost_poll(slot: &Slot, innermost: Snapshot) -> Option<Snapshot> {
+    slot.innermost_where(innermost, |snapshot| {
+        !polled_spans::is_span(snapshot.site) || spans::is_poll(snapshot.span)
+    })
+}
+
+fn count(seen: &mut Seen, doing: Option<Doing>, owner: &Owner) {
+    if doing == Some(Doing::Running) {
+        seen.count_faults(probe::faults(owner.thread.id));
+    }
+    victims::count(seen, owner);
 }
