@@ -237,11 +237,12 @@ impl Scanner {
     }
 
     /// What the quota took is read only when a poll may have been slow for it.
-    fn read_throttled(&mut self, ledger: &mut Ledger) {
+    fn read_throttled(&mut self, ledger: &mut Ledger) -> Option<u64> {
         if !self.has_read_throttled {
             self.has_read_throttled = true;
             ledger.throttled = self.throttle.read_ns();
         }
+        ledger.throttled
     }
 
     /// Looks at one slot that is in a poll, and tells for how long it has been.
@@ -281,10 +282,7 @@ impl Scanner {
         if let Some(usage) = reading.usage {
             ledger.note_totals(slot.id(), reading.at, before, usage);
         }
-        if is_worth_it {
-            self.read_throttled(ledger);
-        }
-        let throttled = ledger.throttled.filter(|_| is_worth_it);
+        let throttled = is_worth_it.then(|| self.read_throttled(ledger)).flatten();
         let begin = || {
             let mut seen = Seen::new(&snapshot, reading.at, reading.usage);
             seen.work_out_unseen(Before { usage: before, earlier }, doing);
