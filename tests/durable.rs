@@ -191,16 +191,24 @@ fn answers_of_clickhouse_that_get_lost_add_no_row() {
     let engine = Engine::start(&data.path().join("engine"));
     let proxy = Proxy::start(engine.address());
     let collector = Collector::start(data.path(), &["--clickhouse-url", &proxy.url()]);
-    let faults = [Fault::LosesAnswer, Fault::CutsAnswer, Fault::Breaks, Fault::Says500];
-    for (id, fault) in (0..).zip(faults.iter().cycle().take(8)) {
+    let faults = [
+        Fault::LosesAnswer,
+        Fault::CutsAnswer,
+        Fault::Breaks,
+        Fault::Says500,
+        Fault::Refuses(252),
+        Fault::Refuses(241),
+        Fault::RefusesWith200(252),
+    ];
+    for (id, fault) in (0..).zip(faults.iter().cycle().take(14)) {
         proxy.fail_insert(*fault);
         let body = request("lost", id * 10..id * 10 + 10).encode_to_vec();
         assert_eq!(send(&collector, &[PROTOBUF], body).status, 200, "{fault:?}");
         eventually("the fault came to pass", || proxy.is_well().then_some(()));
         collector.settle();
     }
-    assert_once(&collector, "lost", 80);
-    assert!(metric(&collector, "holdup_batches_sent_again_total") >= 8);
+    assert_once(&collector, "lost", 140);
+    assert!(metric(&collector, "holdup_batches_sent_again_total") >= 14);
 }
 
 #[test]

@@ -16,6 +16,11 @@ pub(super) enum Fault {
     Breaks,
     /// ClickHouse takes it, and something between says that it failed.
     Says500,
+    /// It is refused with one of ClickHouse's codes: 252 for too many parts, 241 for out of memory.
+    Refuses(u16),
+    /// It is refused in the body of an answer whose status is 200, as an error is that comes after
+    /// the head was sent.
+    RefusesWith200(u16),
 }
 
 pub(super) struct Proxy {
@@ -83,6 +88,9 @@ fn pass(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         let fault = if insert { state.fault.take() } else { None };
         (state.to.clone(), fault)
     };
+    if let Some(Fault::Refuses(code) | Fault::RefusesWith200(code)) = fault {
+        return refuse(client, code, fault == Some(Fault::RefusesWith200(code)));
+    }
     let mut server = TcpStream::connect(to)?;
     let ended = text.replacen("\r\n", "\r\nconnection: close\r\n", 1);
     server.write_all(ended.as_bytes())?;
@@ -108,7 +116,29 @@ fn pass(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         Some(Fault::Says500) => client.write_all(
             b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
         )?,
-        Some(Fault::LosesAnswer | Fault::Breaks) | None => {}
+        _ => {}
     }
+    client.shutdown(Shutdown::Both)
+}
+
+/// Takes the rows in, which come in chunks, and answers as ClickHouse does when it fails.
+fn refuse(mut client: TcpStream, code: u16, with_200: bool) -> std::io::Result<()> {
+    let mut body = Vec::new();
+    let mut some = [0; 4_096];
+    while !body.ends_with(b"0\r\n\r\n") {
+        match client.read(&mut some)? {
+            0 => return Ok(()),
+            read => body.extend_from_slice(&some[..read]),
+        }
+    }
+    let text = format!("Code: {code}. DB::Exception: not now. (SPOILED) (version 26.7.2.1)\n");
+    let head = if with_200 {
+        "HTTP/1.1 200 OK\r\n".to_owned()
+    } else {
+        format!("HTTP/1.1 500 Internal Server Error\r\nx-clickhouse-exception-code: {code}\r\n")
+    };
+    let length = text.len();
+    let head = format!("{head}content-length: {length}\r\nconnection: close\r\n\r\n");
+    client.write_all(&[head.as_bytes(), text.as_bytes()].concat())?;
     client.shutdown(Shutdown::Both)
 }
