@@ -66,8 +66,13 @@ fn timers_that_wait_for_a_blocked_worker_are_told_of() {
     let session = Session::with(|builder| builder.threshold(Duration::from_millis(50)));
     let runtime = two_workers();
     let (mut late, mut told, mut attempts) = (Vec::new(), Vec::new(), 0);
-    // Which worker has the driver when the block begins is up to tokio.
-    while attempts < 40 && !(late.contains(&true) && late.contains(&false)) {
+    let is_told = || {
+        let polls = session.receiver.polls();
+        polls.iter().any(|poll| poll.has("holdup.runtime.driver_idle"))
+    };
+    // Which worker has the driver when the block begins is up to tokio, and so is which of them poll
+    // what is watched: those that never did are not known.
+    while attempts < 40 && !(late.contains(&true) && late.contains(&false) && is_told()) {
         attempts += 1;
         runtime.block_on(async {
             // Both workers have polled something that is watched, and are known.
@@ -85,6 +90,11 @@ fn timers_that_wait_for_a_blocked_worker_are_told_of() {
                 tokio::time::sleep(early).await;
                 async { block(400) }.detect_blocking("it::blocks").await;
             });
+            if attempts % 3 == 0 {
+                // A worker that is woken meanwhile takes the driver when it has nothing left to do.
+                block(30);
+                tokio::spawn(async {}).await.unwrap();
+            }
             late.push(timer.await.unwrap() > Duration::from_millis(250));
             blocks.await.unwrap();
         });
