@@ -153,7 +153,10 @@ fn a_client_s_calls_run_side_by_side_and_end_well_when_it_stops() {
     for call in under_way {
         if let Err(status) = runtime.block_on(call).expect("it runs") {
             let again = [Code::Unavailable, Code::Cancelled, Code::Unknown];
-            assert!(again.contains(&status.code()), "{status:?}");
+            // What a GOAWAY without an error came before is called so by the client itself.
+            let is_turned_away = status.message().contains("h2 protocol error")
+                && format!("{status:?}").contains("GoAway(b\"\", NO_ERROR, Remote)");
+            assert!(again.contains(&status.code()) || is_turned_away, "{status:?}");
         }
     }
 }

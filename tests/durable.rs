@@ -198,7 +198,7 @@ fn answers_of_clickhouse_that_get_lost_add_no_row() {
         Fault::Says500,
         Fault::Refuses(252),
         Fault::Refuses(241),
-        Fault::RefusesWith200(252),
+        Fault::RefusesLate(252),
     ];
     for (id, fault) in (0..).zip(faults.iter().cycle().take(14)) {
         proxy.fail_insert(*fault);

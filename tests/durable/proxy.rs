@@ -18,9 +18,9 @@ pub(super) enum Fault {
     Says500,
     /// It is refused with one of ClickHouse's codes: 252 for too many parts, 241 for out of memory.
     Refuses(u16),
-    /// It is refused in the body of an answer whose status is 200, as an error is that comes after
-    /// the head was sent.
-    RefusesWith200(u16),
+    /// It is refused after the answer's head went out, which says 200. A client that waits for the
+    /// end of the query gets the head afterwards, with the right status.
+    RefusesLate(u16),
 }
 
 pub(super) struct Proxy {
@@ -88,8 +88,9 @@ fn pass(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         let fault = if insert { state.fault.take() } else { None };
         (state.to.clone(), fault)
     };
-    if let Some(Fault::Refuses(code) | Fault::RefusesWith200(code)) = fault {
-        return refuse(client, code, fault == Some(Fault::RefusesWith200(code)));
+    if let Some(Fault::Refuses(code) | Fault::RefusesLate(code)) = fault {
+        let is_late = matches!(fault, Some(Fault::RefusesLate(_)));
+        return refuse(client, code, is_late && !text.contains("wait_end_of_query=1"));
     }
     let mut server = TcpStream::connect(to)?;
     let ended = text.replacen("\r\n", "\r\nconnection: close\r\n", 1);

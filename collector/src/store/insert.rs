@@ -158,6 +158,8 @@ impl Store {
         let mut insert = insert
             .with_timeouts(Some(TIMEOUT), Some(TIMEOUT))
             .with_setting("async_insert", "0")
+            // Else an error that comes after the answer's head would come with status 200.
+            .with_setting("wait_end_of_query", "1")
             .with_setting("insert_deduplication_token", token)
             .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1");
         for row in rows {
