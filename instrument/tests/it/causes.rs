@@ -165,18 +165,14 @@ impl Drop for Load {
     }
 }
 
-fn cause(polls: &[Poll], function: &str) -> String {
-    let poll = polls.iter().find(|poll| poll.function() == function);
-    let poll = poll.unwrap_or_else(|| panic!("{function} was not found"));
-    poll.text("holdup.cause").unwrap_or_else(|| "none".to_owned())
-}
-
 #[test]
 fn a_thread_that_gets_no_cpu_is_told_from_one_that_computes() {
     let session = Session::with(|builder| builder.threshold(Duration::from_millis(25)));
     let load = Load::start();
     on_one_thread(async {
-        async { spin(BLOCK) }.detect_blocking("it::crowded").await;
+        for _ in 0..4 {
+            async { spin(BLOCK) }.detect_blocking("it::crowded").await;
+        }
         for _ in 0..20 {
             async { spin(Duration::from_millis(12)) }.detect_blocking("it::short").await;
         }
@@ -187,12 +183,19 @@ fn a_thread_that_gets_no_cpu_is_told_from_one_that_computes() {
     // Of a poll whose thread lost its CPU before the first look, the wait may not be known.
     let short = polls.iter().filter(|poll| poll.function() == "it::short").count();
     assert!(short <= 2, "short polls are nobody's fault: {:?}", names(&polls));
-    assert_eq!(cause(&polls, "it::crowded"), "runqueue");
-    let crowded = polls.iter().find(|poll| poll.function() == "it::crowded").unwrap();
-    let waited = crowded.integer("holdup.runqueue_ns").unwrap();
-    assert!(waited > crowded.integer("holdup.cpu_ns").unwrap(), "{crowded:?}");
-    let last = polls.iter().find(|poll| poll.function() == "it::last").unwrap();
-    assert!(last.integer("holdup.poll.descheduled").is_some_and(|n| n > 0), "{last:?}");
+    // The first may be over before the others have begun to compute.
+    let crowded = polls.iter().filter(|poll| poll.function() == "it::crowded");
+    let waited_most = |poll: &Poll| {
+        poll.integer("holdup.runqueue_ns").unwrap() > poll.integer("holdup.cpu_ns").unwrap()
+    };
+    let (waited, computed) = crowded.partition::<Vec<_>, _>(|poll| waited_most(poll));
+    assert!(waited.len() >= 2, "{waited:?} {computed:?}");
+    let is_of = |cause| move |poll: &&Poll| poll.text("holdup.cause").as_deref() == Some(cause);
+    assert!(waited.iter().all(is_of("runqueue")), "{waited:?}");
+    assert!(computed.iter().all(is_of("cpu")), "{computed:?}");
+    // Their count goes along with the next poll that is reported.
+    let counts = polls.iter().filter_map(|poll| poll.integer("holdup.poll.descheduled"));
+    assert!(counts.sum::<u64>() > 0, "{:?}", names(&polls));
 }
 
 #[test]
