@@ -70,8 +70,8 @@ fn timers_that_wait_for_a_blocked_worker_are_told_of() {
         let polls = session.receiver.polls();
         polls.iter().any(|poll| poll.has("holdup.runtime.driver_idle"))
     };
-    // Which worker has the driver when the block begins is up to tokio, and so is which of them poll
-    // what is watched: those that never did are not known.
+    // Which worker has the driver when the block begins is up to tokio, and so is which of them
+    // poll what is watched. Those that never did are not known.
     while attempts < 40 && !(late.contains(&true) && late.contains(&false) && is_told()) {
         attempts += 1;
         runtime.block_on(async {
