@@ -18,6 +18,9 @@ use detection::{Plan, Verdict};
 #[cfg(target_os = "linux")]
 use receiver::Receiver;
 
+#[path = "../tests/it/cpu.rs"]
+#[allow(dead_code)]
+mod cpu;
 #[cfg(target_os = "linux")]
 #[allow(dead_code)]
 #[path = "../tests/it/detection/mod.rs"]

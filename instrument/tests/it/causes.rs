@@ -5,34 +5,18 @@ use std::fs::File;
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use holdup::DetectBlocking;
-use rustix::time::{ClockId, clock_gettime};
 
+use crate::cpu::{Load, compute, cpu_time};
 use crate::receiver::Poll;
 use crate::session::{Session, block, eventually, names, on_one_thread};
 
 const BLOCK: Duration = Duration::from_millis(80);
 const PAGE: usize = 4096;
-
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
-}
-
-/// Computes until this thread was on a CPU for so long.
-fn spin(cpu: Duration) {
-    let until = cpu_time() + cpu;
-    while cpu_time() < until {
-        (0..1000).for_each(|n| {
-            black_box(n);
-        });
-    }
-}
 
 fn waits_for_mutex() {
     let lock = Arc::new(Mutex::new(()));
@@ -116,7 +100,7 @@ fn each_cause_is_told() {
     };
     for (function, block, expected) in [
         ("it::sleep", (|| thread::sleep(BLOCK)) as fn(), "sleep"),
-        ("it::cpu", || spin(BLOCK), "cpu"),
+        ("it::cpu", || compute(BLOCK), "cpu"),
         ("it::condition", waits_for_condition, "lock"),
         ("it::disk", writes_through, "disk"),
         ("it::net", reads_from_socket, "net"),
@@ -137,44 +121,16 @@ fn each_cause_is_told() {
     drop(session.finish());
 }
 
-/// Threads that compute, more than there are CPUs.
-struct Load {
-    stop: Arc<AtomicBool>,
-    threads: Vec<thread::JoinHandle<()>>,
-}
-
-impl Load {
-    fn start() -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let threads = (0..8).map(|_| {
-            let stop = Arc::clone(&stop);
-            thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    black_box(0);
-                }
-            })
-        });
-        Self { threads: threads.collect(), stop }
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
-    }
-}
-
 #[test]
 fn a_thread_that_gets_no_cpu_is_told_from_one_that_computes() {
     let session = Session::with(|builder| builder.threshold(Duration::from_millis(25)));
-    let load = Load::start();
+    let load = Load::start(8);
     on_one_thread(async {
         for _ in 0..4 {
-            async { spin(BLOCK) }.detect_blocking("it::crowded").await;
+            async { compute(BLOCK) }.detect_blocking("it::crowded").await;
         }
         for _ in 0..20 {
-            async { spin(Duration::from_millis(12)) }.detect_blocking("it::short").await;
+            async { compute(Duration::from_millis(12)) }.detect_blocking("it::short").await;
         }
     });
     drop(load);
@@ -204,10 +160,10 @@ fn polls_without_a_cpu_are_reported_if_that_is_wanted() {
         builder.threshold(Duration::from_millis(25)).report_descheduled(true)
     };
     let session = Session::with(with);
-    let load = Load::start();
+    let load = Load::start(8);
     on_one_thread(async {
         for _ in 0..10 {
-            async { spin(Duration::from_millis(12)) }.detect_blocking("it::short").await;
+            async { compute(Duration::from_millis(12)) }.detect_blocking("it::short").await;
         }
     });
     drop(load);

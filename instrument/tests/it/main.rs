@@ -10,6 +10,7 @@ mod blocks;
 mod causes;
 mod churn;
 mod collectors;
+mod cpu;
 mod debugging;
 #[cfg(target_os = "linux")]
 #[allow(dead_code)]

@@ -1,59 +1,13 @@
 //! Tests that fail when they block, beside everything else that a machine may do.
 
-use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use holdup::DetectBlocking;
 use holdup::testing::{Guard, Limits};
 
+use crate::cpu::{Load, compute};
 use crate::session::{alone, block, on_one_thread};
-
-/// Keeps every CPU busy until it is dropped.
-struct Spinners {
-    over: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Spinners {
-    fn start() -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let spin = |_| {
-            let over = Arc::clone(&over);
-            thread::spawn(move || {
-                while !over.load(Ordering::Relaxed) {
-                    black_box(());
-                }
-            })
-        };
-        let threads = (0..8).map(spin).collect();
-        Self { over, threads }
-    }
-}
-
-impl Drop for Spinners {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Computes for so much CPU time, however long that takes.
-fn compute(cpu: Duration) {
-    let used = || {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
-    };
-    let start = used();
-    while used() - start < cpu {
-        black_box(start);
-    }
-}
 
 #[holdup::test(max_poll = "50ms")]
 async fn a_test_that_awaits_passes() {
@@ -101,7 +55,7 @@ async fn a_test_s_own_panic_goes_first() {
 #[test]
 fn beside_eight_spinners_innocents_pass_and_a_blocker_fails() {
     let _alone = alone();
-    let _spinners = Spinners::start();
+    let _load = Load::start(8);
     for _ in 0..3 {
         let guard = Guard::start(Limits::new(Duration::from_millis(50)));
         let innocent = async {

@@ -7,16 +7,14 @@ mod faults;
 mod ffi;
 mod verdict;
 
-use std::hint::black_box;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use holdup::DetectBlocking;
 use tokio::runtime::Builder;
 
+use crate::cpu::Load;
 use faults::{HELPS, Kind, Stage, Truth};
 pub(crate) use verdict::Verdict;
 
@@ -134,32 +132,4 @@ async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
     let start = Instant::now();
     let output = future.await;
     (output, start.elapsed())
-}
-
-/// Threads that compute, so that everyone has to wait for a CPU.
-struct Load {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(threads: usize) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let threads = (0..threads).map(|_| {
-            let stop = Arc::clone(&stop);
-            thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    black_box(0);
-                }
-            })
-        });
-        Self { threads: threads.collect(), stop }
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
-    }
 }

@@ -3,18 +3,17 @@
 
 mod naive;
 
-use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use holdup::{DetectBlocking, Kind};
-use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
 
+use crate::cpu::{Load, compute};
 use crate::handlers::Kept;
 use crate::session::{Session, block, eventually, names, on_one_thread};
 use naive::{
@@ -26,38 +25,6 @@ const THRESHOLD: Duration = Duration::from_millis(100);
 
 fn session() -> Session {
     Session::with(|builder| builder.threshold(THRESHOLD))
-}
-
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
-}
-
-/// Computes until this thread was on a CPU for so long.
-fn compute(cpu: Duration) {
-    let until = cpu_time() + cpu;
-    while cpu_time() < until {
-        (0..1000).for_each(|n| {
-            black_box(n);
-        });
-    }
-}
-
-/// Threads that compute, four for each CPU.
-fn with_spinners(work: impl FnOnce()) {
-    let stop = AtomicBool::new(false);
-    let count = 4 * thread::available_parallelism().unwrap().get();
-    thread::scope(|scope| {
-        for _ in 0..count {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    black_box(0);
-                }
-            });
-        }
-        work();
-        stop.store(true, Ordering::Relaxed);
-    });
 }
 
 #[test]
@@ -218,14 +185,14 @@ fn a_thread_without_a_cpu_is_not_blocked_by_its_task() {
     const SLOW: Duration = Duration::from_millis(25);
     let log = Log::default();
     let session = Session::with(|builder| builder.threshold(SLOW));
-    with_spinners(|| {
-        on_one_thread(async {
-            for _ in 0..20 {
-                let short = async { compute(SLOW / 2) }.detect_blocking("it::short");
-                debugged(log.clone(), "short", SLOW, short).await;
-            }
-        });
+    let load = Load::start(4 * thread::available_parallelism().unwrap().get());
+    on_one_thread(async {
+        for _ in 0..20 {
+            let short = async { compute(SLOW / 2) }.detect_blocking("it::short");
+            debugged(log.clone(), "short", SLOW, short).await;
+        }
     });
+    drop(load);
     let found = names(&session.finish());
     let blamed = log.blamed().len();
     assert!(blamed >= 5, "by the clock on the wall many are slow: {blamed}");
