@@ -122,12 +122,13 @@ impl<F: Future> Watched<F> {
         let result = this.future.poll(context);
         if let Some(entered) = &entered {
             let duration = entered.leave();
-            if result.is_pending() {
-                // A future that is ready at once needs no place.
-                if this.place.is_none() && entered.is_outermost() {
-                    *this.place = Place::take(this.site);
-                }
-                this.place.end(entered.start(), duration);
+            // A future that is ready at once needs no place.
+            if result.is_pending()
+                && !this.place.end(entered.start(), duration)
+                && entered.is_outermost()
+            {
+                this.place.take(this.site);
+                let _known = this.place.end(entered.start(), duration);
             }
         }
         std::mem::forget(entered);

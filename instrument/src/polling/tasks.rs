@@ -33,9 +33,18 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Live tasks that found no place.
 static UNREGISTERED: AtomicU64 = AtomicU64::new(0);
 
-/// One task. Its times are in ticks, 0 for never.
-#[repr(align(64))]
+/// One task. Its times are in ticks, 0 for never. What each poll writes is in one cache line.
+#[derive(Debug)]
+#[repr(C, align(64))]
 struct Entry {
+    polls: AtomicU64,
+    busy: AtomicU64,
+    /// Begin and end of the last poll; the end is earlier while it goes on.
+    began: AtomicU64,
+    ended: AtomicU64,
+    /// [`Slot::id`](crate::polling::slot::Slot::id) of the thread that polled it last.
+    slot: AtomicUsize,
+    woken: AtomicU64,
     state: AtomicU32,
     /// Changes with each task that takes the entry.
     generation: AtomicU32,
@@ -43,35 +52,27 @@ struct Entry {
     /// Number of tokio's task; 0 when it isn't known.
     task: AtomicU64,
     created: AtomicU64,
-    polls: AtomicU64,
-    busy: AtomicU64,
-    /// Begin and end of the last poll; the end is earlier while it goes on.
-    began: AtomicU64,
-    ended: AtomicU64,
-    woken: AtomicU64,
     tracks_wakes: AtomicBool,
     /// The runtime's hooks tell of it, whatever else does.
     is_hooked: AtomicBool,
-    /// [`Slot::id`](crate::polling::slot::Slot::id) of the thread that polled it last.
-    slot: AtomicUsize,
 }
 
 impl Entry {
     const fn new() -> Self {
         Self {
+            polls: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
+            began: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            slot: AtomicUsize::new(0),
+            woken: AtomicU64::new(0),
             state: AtomicU32::new(FREE),
             generation: AtomicU32::new(0),
             site: SiteCell::none(),
             task: AtomicU64::new(0),
             created: AtomicU64::new(0),
-            polls: AtomicU64::new(0),
-            busy: AtomicU64::new(0),
-            began: AtomicU64::new(0),
-            ended: AtomicU64::new(0),
-            woken: AtomicU64::new(0),
             tracks_wakes: AtomicBool::new(false),
             is_hooked: AtomicBool::new(false),
-            slot: AtomicUsize::new(0),
         }
     }
 
@@ -102,23 +103,26 @@ struct Task {
 
 /// A task's place in the table, given back with the drop.
 #[derive(Debug)]
-pub(crate) struct Place(u32);
-
-/// There was no room.
-const UNKNOWN: u32 = u32::MAX;
+pub(crate) struct Place {
+    entry: Option<&'static Entry>,
+    /// There was no room.
+    is_unregistered: bool,
+}
 
 impl Place {
     /// None yet.
     pub(crate) const fn none() -> Self {
-        Self(0)
+        Self { entry: None, is_unregistered: false }
     }
 
-    /// Takes a place for the task that this thread polls.
+    /// Takes a place for the task that this thread polls, unless there is no room.
     #[cold]
     #[inline(never)]
-    pub(crate) fn take(site: &'static Site) -> Self {
-        let number = number(runtime::task());
-        Self::take_any(Task { site, number, tracks_wakes: false, is_hooked: false })
+    pub(crate) fn take(&mut self, site: &'static Site) {
+        if !self.is_unregistered {
+            let number = number(runtime::task());
+            *self = Self::take_any(Task { site, number, tracks_wakes: false, is_hooked: false });
+        }
     }
 
     /// The same for a task that is about to be spawned, and whose wakes will be noted.
@@ -130,73 +134,56 @@ impl Place {
         let start = NEXT.fetch_add(1, Ordering::Relaxed);
         Self::claim(start as usize, task).unwrap_or_else(|| {
             UNREGISTERED.fetch_add(1, Ordering::Relaxed);
-            Self(UNKNOWN)
+            Self { entry: None, is_unregistered: true }
         })
     }
 
     fn claim(start: usize, task: Task) -> Option<Self> {
-        indices(start).find_map(|index| {
-            let entry = &ENTRIES[index];
-            let claimed =
-                entry.state.compare_exchange(FREE, CLAIMED, Ordering::Acquire, Ordering::Relaxed);
-            claimed.ok()?;
-            entry.fill(task);
-            Some(Self(u32::try_from(index + 1).unwrap_or(UNKNOWN)))
-        })
-    }
-
-    #[inline(always)]
-    pub(crate) fn is_none(&self) -> bool {
-        self.0 == 0
-    }
-
-    #[inline(always)]
-    fn entry(&self) -> Option<&'static Entry> {
-        ENTRIES.get((self.0 as usize).wrapping_sub(1))
+        let claimed = |entry: &&Entry| {
+            let (order, failure) = (Ordering::Acquire, Ordering::Relaxed);
+            entry.state.compare_exchange(FREE, CLAIMED, order, failure).is_ok()
+        };
+        let entry = candidates(start).find(claimed)?;
+        entry.fill(task);
+        Some(Self { entry: Some(entry), is_unregistered: false })
     }
 
     /// A poll begins.
     #[inline(always)]
     pub(crate) fn begin(&self, began: u64, slot: usize) {
-        if let Some(entry) = self.entry() {
+        if let Some(entry) = self.entry {
             entry.began.store(began, Ordering::Relaxed);
             entry.slot.store(slot, Ordering::Relaxed);
         }
     }
 
-    /// The poll that began then has ended. One thread polls a future at a time: no need for more than
-    /// loads and stores.
+    /// The poll that began then has ended. Whether there is a place for it. One thread polls a future
+    /// at a time: no need for more than loads and stores.
     #[inline(always)]
-    pub(crate) fn end(&self, began: u64, duration: u64) {
-        if let Some(entry) = self.entry() {
-            let polls = entry.polls.load(Ordering::Relaxed);
-            entry.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
-            let busy = entry.busy.load(Ordering::Relaxed);
-            entry.busy.store(busy.wrapping_add(duration), Ordering::Relaxed);
-            entry.ended.store(began.wrapping_add(duration.max(1)), Ordering::Relaxed);
-        }
+    pub(crate) fn end(&self, began: u64, duration: u64) -> bool {
+        let Some(entry) = self.entry else { return false };
+        let polls = entry.polls.load(Ordering::Relaxed);
+        entry.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
+        let busy = entry.busy.load(Ordering::Relaxed);
+        entry.busy.store(busy.wrapping_add(duration), Ordering::Relaxed);
+        entry.ended.store(began.wrapping_add(duration.max(1)), Ordering::Relaxed);
+        true
     }
 
     /// Whoever notes that the task is woken.
     pub(crate) fn wakes(&self) -> Wakes {
-        let generation = self.entry().map_or(0, |entry| entry.generation.load(Ordering::Relaxed));
-        Wakes { place: self.0, generation }
+        let entry = self.entry;
+        Wakes { entry: entry.map(|entry| (entry, entry.generation.load(Ordering::Relaxed))) }
     }
 }
 
 impl Drop for Place {
     #[inline]
     fn drop(&mut self) {
-        match self.0 {
-            0 => {}
-            UNKNOWN => {
-                UNREGISTERED.fetch_sub(1, Ordering::Relaxed);
-            }
-            _ => {
-                if let Some(entry) = self.entry() {
-                    entry.state.store(FREE, Ordering::Release);
-                }
-            }
+        if let Some(entry) = self.entry {
+            entry.state.store(FREE, Ordering::Release);
+        } else if self.is_unregistered {
+            UNREGISTERED.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -204,8 +191,8 @@ impl Drop for Place {
 /// Notes the wakes of one task, which may have ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wakes {
-    place: u32,
-    generation: u32,
+    /// With the generation of the task.
+    entry: Option<(&'static Entry, u32)>,
 }
 
 impl Wakes {
@@ -226,8 +213,8 @@ impl Wakes {
     }
 
     fn entry(self) -> Option<&'static Entry> {
-        let entry = ENTRIES.get((self.place as usize).wrapping_sub(1));
-        entry.filter(|entry| entry.generation.load(Ordering::Relaxed) == self.generation)
+        let (entry, generation) = self.entry?;
+        (entry.generation.load(Ordering::Relaxed) == generation).then_some(entry)
     }
 }
 
@@ -302,8 +289,8 @@ pub(crate) fn unregistered() -> u64 {
 }
 
 /// The entries that a search looks at.
-fn indices(start: usize) -> impl Iterator<Item = usize> {
-    (0..PROBES_MAX).map(move |probe| start.wrapping_add(probe) % TASKS_MAX)
+fn candidates(start: usize) -> impl Iterator<Item = &'static Entry> {
+    (0..PROBES_MAX).map(move |probe| &ENTRIES[start.wrapping_add(probe) % TASKS_MAX])
 }
 
 /// tokio shows the number of a task as text only, and hashes it as it is.
@@ -343,7 +330,12 @@ mod tests {
     #[test]
     fn places_are_given_back_and_what_finds_none_is_counted() {
         let before = unregistered();
-        let places = (0..2 * TASKS_MAX).map(|_| Place::take(&SITE)).collect::<Vec<_>>();
+        let take = |_| {
+            let mut place = Place::none();
+            place.take(&SITE);
+            place
+        };
+        let places = (0..2 * TASKS_MAX).map(take).collect::<Vec<_>>();
         let found = of_tests().len();
         assert!(found > TASKS_MAX / 2 && found <= TASKS_MAX, "{found}");
         assert_eq!(unregistered() - before, (2 * TASKS_MAX - found) as u64);
@@ -354,7 +346,7 @@ mod tests {
         let place = Place::take_woken(&SITE);
         let stale = place.wakes();
         drop(place);
-        let places = (0..TASKS_MAX).map(|_| Place::take(&SITE)).collect::<Vec<_>>();
+        let places = (0..TASKS_MAX).map(take).collect::<Vec<_>>();
         stale.note();
         assert!(of_tests().iter().all(|known| known.woken == 0), "a later task was not woken");
         drop(places);

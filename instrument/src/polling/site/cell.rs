@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use super::Site;
 
 /// An `Option<&'static Site>` that is written and read in one step.
+#[derive(Debug)]
 pub(crate) struct SiteCell(AtomicPtr<Site>);
 
 impl SiteCell {

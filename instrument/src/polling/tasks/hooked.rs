@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::task::Id;
 
-use super::{ENTRIES, LIVE, Place, Task, UNKNOWN, indices, number};
+use super::{Entry, LIVE, Place, Task, candidates, number};
 use crate::polling::site::Site;
 
 /// The entry of a task that is being polled.
@@ -34,8 +34,8 @@ pub(crate) fn ended(id: Id) {
 /// The entry of a task that was spawned while Holdup was switched on.
 pub(crate) fn find(id: Id) -> Option<Hooked> {
     let number = number(Some(id));
-    let index = indices(start(number)).find(|index| is_of(*index, number))?;
-    let place = Place(u32::try_from(index + 1).unwrap_or(UNKNOWN));
+    let entry = candidates(start(number)).find(|entry| is_of(entry, number));
+    let place = Place { entry: Some(entry?), is_unregistered: false };
     Some(Hooked { place: ManuallyDrop::new(place), number })
 }
 
@@ -47,8 +47,8 @@ impl Hooked {
 
     /// The poll that began then has ended, and maybe the task with it.
     pub(crate) fn end(&self, began: u64, duration: u64) {
-        if is_of((self.place.0 as usize).wrapping_sub(1), self.number) {
-            self.place.end(began, duration);
+        if self.place.entry.is_some_and(|entry| is_of(entry, self.number)) {
+            let _known = self.place.end(began, duration);
         }
     }
 }
@@ -57,10 +57,8 @@ fn start(number: u64) -> usize {
     usize::try_from(number % super::TASKS_MAX as u64).unwrap_or_default()
 }
 
-fn is_of(index: usize, number: u64) -> bool {
-    ENTRIES.get(index).is_some_and(|entry| {
-        entry.state.load(Ordering::Acquire) == LIVE
-            && entry.task.load(Ordering::Relaxed) == number
-            && entry.is_hooked.load(Ordering::Relaxed)
-    })
+fn is_of(entry: &Entry, number: u64) -> bool {
+    entry.state.load(Ordering::Acquire) == LIVE
+        && entry.task.load(Ordering::Relaxed) == number
+        && entry.is_hooked.load(Ordering::Relaxed)
 }
