@@ -41,14 +41,31 @@ pub(super) fn by_addr2line(
     (loader.find_symbol(address).map(str::to_owned), all)
 }
 
+/// Assembly may give one piece of code several names, each with an entry of its own: any is right.
+fn without_aliases(
+    (symbol, found): &(Option<String>, Vec<Found>),
+) -> (&Option<String>, Vec<Found>) {
+    let named = found.iter().map(|found| {
+        let is_assembly = found.file.ends_with(".S");
+        let name = if is_assembly { String::new() } else { found.name.clone() };
+        Found { name, ..found.clone() }
+    });
+    (symbol, named.collect())
+}
+
 fn compare(path: &Path, count: u64) {
     let binary = Binary::open(path).unwrap();
     let loader = addr2line::Loader::new(path).unwrap();
     let (mut lines, mut inlined) = (0, 0);
     let addresses = addresses(path, count);
     for &address in &addresses {
-        let found = binary.found(address);
-        assert_eq!(found, by_addr2line(&loader, address), "{address:#x} of {}", path.display());
+        let (found, expected) = (binary.found(address), by_addr2line(&loader, address));
+        assert_eq!(
+            without_aliases(&found),
+            without_aliases(&expected),
+            "{address:#x} of {}",
+            path.display()
+        );
         lines += usize::from(found.1.iter().any(|found| found.line > 0));
         inlined += usize::from(found.1.len() > 1);
     }
