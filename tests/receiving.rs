@@ -343,6 +343,39 @@ fn a_stall_is_one_poll_when_it_has_ended() {
 }
 
 #[test]
+fn who_held_the_lock_and_what_the_runtime_did_meanwhile_are_kept() {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+    let collector = collector();
+    let mut sent = request("holders", [60]);
+    let span = &mut sent.resource_spans[0].scope_spans[0].spans[0];
+    let text = |text: &str| Value::StringValue(text.into());
+    let given = [
+        ("holdup.lock.holder.thread.name", text("writer")),
+        ("holdup.lock.holder.function", text("shop::write")),
+        ("holdup.lock.holder.evidence", text("owner")),
+        ("holdup.throttled_ns", Value::IntValue(7_000_000)),
+        ("holdup.runtime.stalled", Value::BoolValue(true)),
+        ("holdup.runtime.driver_idle", Value::BoolValue(true)),
+    ];
+    span.attributes = Vec::from(given.map(|(key, value)| {
+        let value = Some(AnyValue { value: Some(value) });
+        KeyValue { key: key.into(), value, ..KeyValue::default() }
+    }));
+    assert_eq!(send(&collector, &[PROTOBUF], sent.encode_to_vec()).status, 200);
+    let poll = collector.ask("polls?service=holders").remove(0);
+    assert_eq!(
+        (&poll["holder_thread_name"], &poll["holder_function"]),
+        (&"writer".into(), &"shop::write".into())
+    );
+    assert_eq!(
+        (&poll["holder_evidence"], &poll["throttled_ns"]),
+        (&"owner".into(), &7_000_000.into())
+    );
+    let told = ["runtime_stalled", "driver_idle", "sampled"].map(|name| poll[name] == true);
+    assert_eq!(told, [true, true, false], "{poll}");
+}
+
+#[test]
 fn a_busy_span_of_tracing_opentelemetry_is_a_suspect_and_no_culprit() {
     let collector = collector();
     let body = serde_json::json!({"resourceSpans": [{

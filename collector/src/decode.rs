@@ -241,10 +241,15 @@ impl<'a> Decoder<'a> {
             contract::TASK_SPAWNED_AT => poll.task_spawned_at = self.text(value),
             contract::RUNTIME => poll.runtime = self.text(value),
             contract::WORKER => poll.worker = integer(value).try_into().unwrap_or(-1),
-            contract::STALL => {
-                poll.stall =
-                    matches!(value, Some(AnyValue { value: Some(Value::BoolValue(true)) }));
-            }
+            contract::STALL => poll.stall = is_true(value),
+            contract::THROTTLED_NS => poll.throttled_ns = integer(value),
+            contract::RUNTIME_STALLED => poll.runtime_stalled = is_true(value),
+            contract::DRIVER_IDLE => poll.driver_idle = is_true(value),
+            contract::SAMPLED => poll.sampled = is_true(value),
+            contract::HOLDER_THREAD_ID => poll.holder_thread_id = integer(value),
+            contract::HOLDER_THREAD_NAME => poll.holder_thread_name = self.text(value),
+            contract::HOLDER_FUNCTION => poll.holder_function = self.text(value),
+            contract::HOLDER_EVIDENCE => poll.holder_evidence = self.text(value),
             contract::DROPPED => {
                 let dropped = &mut self.out.counts.dropped_by_senders;
                 *dropped = dropped.saturating_add(integer(value));
@@ -372,6 +377,10 @@ fn integer(value: Option<&AnyValue>) -> u64 {
         Some(Value::IntValue(number)) => u64::try_from(*number).unwrap_or(0),
         _ => 0,
     }
+}
+
+fn is_true(value: Option<&AnyValue>) -> bool {
+    matches!(value, Some(AnyValue { value: Some(Value::BoolValue(true)) }))
 }
 
 #[cfg(test)]

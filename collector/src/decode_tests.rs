@@ -21,6 +21,10 @@ fn number(key: &str, value: i64) -> KeyValue {
     attribute(key, Value::IntValue(value))
 }
 
+fn boolean(key: &str) -> KeyValue {
+    attribute(key, Value::BoolValue(true))
+}
+
 fn span() -> Span {
     Span {
         trace_id: vec![1; 16],
@@ -74,12 +78,20 @@ fn every_attribute_of_the_contract_finds_its_place() {
         text("holdup.blame.crate", "shop"),
         text("holdup.stack.id", "00000000000000ff"),
         number("holdup.victims", 3),
+        number("holdup.throttled_ns", 4),
+        boolean("holdup.runtime.stalled"),
+        boolean("holdup.runtime.driver_idle"),
+        boolean("holdup.sampled"),
+        number("holdup.lock.holder.thread.id", 12),
+        text("holdup.lock.holder.thread.name", "writer"),
+        text("holdup.lock.holder.function", "shop::write"),
+        text("holdup.lock.holder.evidence", "owner"),
         number("holdup.task.id", 11),
         text("holdup.task.name", "cart"),
         text("holdup.task.spawned_at", "src/main.rs:3:5"),
         text("holdup.runtime", "main"),
         number("holdup.worker", 1),
-        attribute("holdup.stall", Value::BoolValue(true)),
+        boolean("holdup.stall"),
         number("holdup.poll.dropped", 5),
     ];
     let out = decoded("holdup", given);
@@ -89,6 +101,13 @@ fn every_attribute_of_the_contract_finds_its_place() {
     assert_eq!((poll.cpu_ns, poll.runqueue_ns, poll.threshold_ns), (1, 2, 10 * MS));
     assert_eq!((poll.cause, poll.blame_crate.as_str(), poll.stack_id), ("disk", "shop", 255));
     assert_eq!((poll.victims, poll.task_id, poll.worker, poll.stall), (3, 11, 1, true));
+    let runtime = (poll.throttled_ns, poll.runtime_stalled, poll.driver_idle, poll.sampled);
+    assert_eq!(runtime, (4, true, true, true));
+    let holder = [&poll.holder_thread_name, &poll.holder_function, &poll.holder_evidence];
+    assert_eq!(
+        (poll.holder_thread_id, holder.map(String::as_str)),
+        (12, ["writer", "shop::write", "owner"])
+    );
     assert_eq!(out.stacks[0].frames, ["libc::read", "shop::cart::load"]);
     assert_eq!(out.counts.dropped_by_senders, 5);
 }

@@ -35,6 +35,22 @@ pub(crate) struct PollSpan {
     pub(crate) stack_id: u64,
     /// Tasks that had to wait.
     pub(crate) victims: u32,
+    /// Time that the container's quota took, ns.
+    pub(crate) throttled_ns: u64,
+    /// Every worker of the runtime was held at once.
+    pub(crate) runtime_stalled: bool,
+    /// The runtime's I/O and timers waited as well.
+    pub(crate) driver_idle: bool,
+    /// Nobody watched the poll: a worker was seen to be held.
+    pub(crate) sampled: bool,
+    /// Id of the thread that held the lock; 0 when not known.
+    pub(crate) holder_thread_id: u64,
+    /// Name of that thread.
+    pub(crate) holder_thread_name: String,
+    /// The function to blame of that thread's stack.
+    pub(crate) holder_function: String,
+    /// How the holder is known; empty when it isn't.
+    pub(crate) holder_evidence: String,
     /// Id of the OS thread.
     pub(crate) thread_id: u64,
     /// Name of the OS thread.

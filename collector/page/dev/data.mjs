@@ -243,6 +243,13 @@ function polls(f, from, to, now) {
     span_id: hex(16, f.name, start),
     instance: instanceOf(f, start),
     stall: i === 0 && f.name.endsWith('reads_slow_peer'),
+    throttled_ns: 0,
+    runtime_stalled: false,
+    driver_idle: false,
+    sampled: false,
+    holder_thread_name: f.cause === 'lock' ? 'ledger-writer' : '',
+    holder_function: f.cause === 'lock' ? 'ledger::journal::flush' : '',
+    holder_evidence: f.cause === 'lock' ? 'owner' : '',
   }));
 }
 

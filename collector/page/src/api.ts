@@ -52,6 +52,12 @@ export interface PollRow {
   span_id: string;
   instance: string;
   stall: boolean | number;
+  throttled_ns: number | null;
+  runtime_stalled: boolean | number;
+  driver_idle: boolean | number;
+  holder_thread_name: string;
+  holder_function: string;
+  holder_evidence: string;
 }
 
 /** What to write instead: a sentence, and the heading of `advice.md` that says more. */

@@ -31,6 +31,7 @@ export const expected = process.env.HOLDUP_PAGE
   : {
       culprits: ['sleeps_in_handler', 'hashes_password', 'reads_slow_peer'].map((f) => DEMO + f),
       innocents: ['holdup_demo::innocents::yields_thirty_times'],
+      holder: { culprit: DEMO + 'waits_for_mutex', holder: 'ledger::journal::flush' },
     };
 
 /** A page, and what it did that it must not do. */

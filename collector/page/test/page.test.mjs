@@ -73,6 +73,16 @@ test('a culprit leads to its episodes and polls, and back leads to the list as i
     await page.waitForSelector('.episodes tbody tr');
   }));
 
+test('a poll that waited for a lock tells who held it', { skip: !expected.holder }, () =>
+  journey(async (page) => {
+    const { culprit, holder } = expected.holder;
+    await page.goto(home);
+    await waitForFunctions(page, [culprit]);
+    await clickFunction(page, culprit);
+    await page.waitForSelector('.polls td.c-holder');
+    assert.equal(await page.$eval('.polls td.c-holder', (cell) => cell.textContent), holder);
+  }));
+
 test('filter and order work from the keyboard, and a reload restores them', () =>
   journey(async (page) => {
     const [culprit] = expected.culprits;

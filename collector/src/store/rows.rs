@@ -44,6 +44,14 @@ pub(super) struct PollSpanRow<'a> {
     span_id: [u8; 8],
     parent_span_id: [u8; 8],
     scope_version: &'a str,
+    throttled_ns: u64,
+    runtime_stalled: bool,
+    driver_idle: bool,
+    sampled: bool,
+    holder_thread_id: u64,
+    holder_thread_name: &'a str,
+    holder_function: &'a str,
+    holder_evidence: &'a str,
 }
 
 impl<'a> From<&'a PollSpan> for PollSpanRow<'a> {
@@ -79,6 +87,14 @@ impl<'a> From<&'a PollSpan> for PollSpanRow<'a> {
             span_id: span.span_id,
             parent_span_id: span.parent_span_id,
             scope_version: &span.scope_version,
+            throttled_ns: span.throttled_ns,
+            runtime_stalled: span.runtime_stalled,
+            driver_idle: span.driver_idle,
+            sampled: span.sampled,
+            holder_thread_id: span.holder_thread_id,
+            holder_thread_name: &span.holder_thread_name,
+            holder_function: &span.holder_function,
+            holder_evidence: &span.holder_evidence,
         }
     }
 }

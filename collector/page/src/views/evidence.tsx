@@ -133,7 +133,7 @@ function episodeColumns(now: number): Column<EpisodeRow>[] {
 /** What was not measured is 0, and a column of nothing else is left out. */
 function pollColumns(rows: PollRow[], now: number): Column<PollRow>[] {
   const measured = (
-    id: 'cpu_ns' | 'runqueue_ns',
+    id: 'cpu_ns' | 'runqueue_ns' | 'throttled_ns',
     label: string,
     hint: string,
   ): Column<PollRow>[] => {
@@ -152,7 +152,9 @@ function pollColumns(rows: PollRow[], now: number): Column<PollRow>[] {
     },
     ...measured('cpu_ns', 'CPU', 'Of it on a CPU'),
     ...measured('runqueue_ns', 'Run queue', 'Of it ready, without a CPU'),
+    ...measured('throttled_ns', 'Throttled', "Of it kept from a CPU by the container's quota"),
     { id: 'cause', label: 'Cause', from: 'medium', cell: (r) => <CauseTag of={r.cause} /> },
+    ...held(rows),
     { id: 'thread', label: 'Thread', from: 'medium', cell: (r) => <Thread row={r} /> },
     {
       id: 'instance',
@@ -167,6 +169,27 @@ function pollColumns(rows: PollRow[], now: number): Column<PollRow>[] {
       cell: (r) => <CopiedId id={r.trace_id} what="trace id" />,
     },
   ];
+}
+
+/** Left out where no lock's holder is known. */
+function held(rows: PollRow[]): Column<PollRow>[] {
+  if (!rows.some((r) => r.holder_thread_name)) return [];
+  const hint = 'Who held the lock that the poll waited for';
+  return [{ id: 'holder', label: 'Held by', hint, from: 'medium', cell: (r) => <Holder row={r} /> }];
+}
+
+const EVIDENCE: Record<string, string> = {
+  owner: 'The lock names its owner',
+  address: 'The lock is on the stack of this thread alone',
+};
+
+function Holder({ row }: { row: PollRow }) {
+  if (!row.holder_thread_name) return <>{NOTHING}</>;
+  return (
+    <span title={EVIDENCE[row.holder_evidence]}>
+      <Name of={row.holder_function || row.holder_thread_name} class="mono" />
+    </span>
+  );
 }
 
 function PollDuration({ row }: { row: PollRow }) {
