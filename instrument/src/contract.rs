@@ -87,6 +87,8 @@ pub const FINDING_PREFIX: &str = "holdup.finding.";
 pub const HANDLER_LOST: &str = "holdup.handler.lost";
 /// Panics of handlers. Sum, delta.
 pub const HANDLER_PANICS: &str = "holdup.handler.panics";
+/// Stacks that were taken and not kept, because those of other polls had the room for them. Sum, delta.
+pub const STACK_LOST: &str = "holdup.stack.lost";
 /// Slow polls that were allowed to be. Sum, delta.
 pub const ALLOWED: &str = "holdup.poll.allowed";
 /// How long isolated work waited for a thread. Exponential histogram, seconds, delta, with

@@ -52,8 +52,7 @@ impl Room {
     }
 
     /// How often there was not enough.
-    #[cfg(test)]
-    fn refused(&self) -> u64 {
+    pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 }
