@@ -1,8 +1,9 @@
 //! The configuration: a flag goes over an environment variable, that over the file, that over the
 //! default.
 
-use std::fs;
-use std::net::SocketAddr;
+mod file;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use crate::connections::Bounds;
 use crate::forward;
 use crate::receive::RequestLimits;
 use crate::store::Address;
-use crate::{batch, fold, log};
+use crate::{batch, fold, log, notify};
+use file::{read, read_text};
 
 /// What `holdup serve` runs with.
 #[derive(Clone, Debug)]
@@ -39,6 +41,9 @@ pub(crate) struct Config {
     pub(crate) batches: batch::Settings,
     /// Where requests are kept until ClickHouse has them.
     pub(crate) log: log::Settings,
+    /// Who is told of alerts.
+    #[expect(dead_code, reason = "serve gives it to the notifier with the rules")]
+    pub(crate) notify: notify::Settings,
     /// How long requests under way may take when it stops.
     pub(crate) stop_within: Duration,
 }
@@ -189,6 +194,19 @@ pub(crate) struct Settings {
     /// times
     #[arg(long, env = "HOLDUP_PAGE_HOST", value_name = "NAME", value_delimiter = ',')]
     page_host: Vec<String>,
+    /// Base address of the page as people reach it, for links in notifications [default: that of
+    /// --page-listen]
+    #[arg(long, env = "HOLDUP_EXTERNAL_URL", value_name = "URL")]
+    external_url: Option<String>,
+    // What follows is of the file alone: see docs/alerting-receivers.md.
+    #[arg(skip)]
+    receivers: Vec<notify::Receiver>,
+    #[arg(skip)]
+    route: Option<notify::RouteKeys>,
+    #[arg(skip)]
+    silences: Vec<notify::Silence>,
+    #[arg(skip)]
+    maintenance: Vec<notify::Maintenance>,
 }
 
 impl Settings {
@@ -235,6 +253,11 @@ impl Settings {
             forward_url: self.forward_url.or(file.forward_url),
             forward: self.forward.or(file.forward),
             page_host: if self.page_host.is_empty() { file.page_host } else { self.page_host },
+            external_url: self.external_url.or(file.external_url),
+            receivers: file.receivers,
+            route: file.route,
+            silences: file.silences,
+            maintenance: file.maintenance,
         }
     }
 
@@ -244,6 +267,7 @@ impl Settings {
         let requests = RequestLimits::default();
         let log = self.log()?;
         let names = self.names()?;
+        let notify = self.notify()?;
         let batches = batch::Settings::default();
         let gap = self.episode_gap.unwrap_or(fold::Settings::default().gap);
         if gap > EPISODE_GAP_MAX {
@@ -255,7 +279,7 @@ impl Settings {
         Ok(Config {
             grpc_listen: self.grpc_listen.unwrap_or(([127, 0, 0, 1], 4317).into()),
             http_listen: self.http_listen.unwrap_or(([127, 0, 0, 1], 4318).into()),
-            page_listen: self.page_listen.unwrap_or(([127, 0, 0, 1], 4380).into()),
+            page_listen: self.page_listen.unwrap_or(PAGE_LISTEN),
             page_hosts: self.page_host,
             clickhouse,
             connections: Bounds {
@@ -283,8 +307,31 @@ impl Settings {
                 ..batches
             },
             log,
+            notify,
             stop_within: Duration::from_secs(8),
         })
+    }
+
+    /// Who is told of alerts: what is in the file, and where links lead.
+    fn notify(&self) -> Result<notify::Settings, ConfigError> {
+        let page_listen = self.page_listen.unwrap_or(PAGE_LISTEN);
+        let external_url = match &self.external_url {
+            None => format!("http://{page_listen}"),
+            Some(url) if is_url(url, &["http", "https"]) => url.trim_end_matches('/').to_owned(),
+            Some(url) => {
+                return Err(ConfigError::Conflict(format!(
+                    "--external-url {url:?} is no address of the page: it begins with https:// or \
+                     http://"
+                )));
+            }
+        };
+        let keys = notify::Keys {
+            receivers: self.receivers.clone(),
+            route: self.route.clone(),
+            silences: self.silences.clone(),
+            maintenance: self.maintenance.clone(),
+        };
+        notify::Settings::new(keys, external_url).map_err(ConfigError::Conflict)
     }
 
     fn names(&self) -> Result<NameLimits, ConfigError> {
@@ -381,14 +428,21 @@ pub(crate) fn log_folder(
 
 /// The smallest file of the log that is of use.
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+/// Where the page is unless the user says so.
+const PAGE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4380);
+
 /// Whether it is a URL of http with a host and, if any, a port.
 fn is_http(url: &str) -> bool {
+    is_url(url, &["http"])
+}
+
+fn is_url(url: &str, schemes: &[&str]) -> bool {
     url.parse::<axum::http::Uri>().is_ok_and(|uri| {
         let host = uri.host().is_some_and(|host| !host.is_empty());
         let port = uri.authority().is_some_and(|a| {
             a.as_str().rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok())
         });
-        uri.scheme_str() == Some("http") && host && port
+        uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme)) && host && port
     })
 }
 
@@ -401,40 +455,6 @@ fn at_least_1(flag: &str, bound: Option<usize>) -> Result<Option<usize>, ConfigE
         Some(0) => Err(ConfigError::Conflict(format!("--{flag} is 0, which takes nothing in"))),
         bound => Ok(bound),
     }
-}
-
-fn read_text(path: &Path) -> Result<String, ConfigError> {
-    fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
-}
-
-fn read(path: &Path) -> Result<Settings, ConfigError> {
-    parse(path, &read_text(path)?)
-}
-
-fn parse(path: &Path, text: &str) -> Result<Settings, ConfigError> {
-    toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-        let place = line.map(|n| format!("line {n}: ")).unwrap_or_default();
-        let reason =
-            format!("{place}{}{}", first_line(error.message()), suggestion(error.message()));
-        ConfigError::Invalid { path: path.to_owned(), reason }
-    })
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
-}
-
-/// The known key that an unknown one was probably meant to be.
-fn suggestion(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    if !message.starts_with("unknown field") {
-        return String::new();
-    }
-    let unknown = quoted.next().unwrap_or_default();
-    let nearest = quoted.min_by_key(|known| strsim::damerau_levenshtein(unknown, known));
-    nearest.map(|known| format!(" (did you mean `{known}`?)")).unwrap_or_default()
 }
 
 #[cfg(test)]

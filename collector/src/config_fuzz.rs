@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Settings, parse};
+use super::Settings;
+use super::file::parse;
 use crate::corpus::fuzz;
 
 #[test]

@@ -19,6 +19,8 @@ mod forward;
 mod log;
 mod measured;
 mod metrics;
+#[expect(dead_code, unused_imports, reason = "serve wires it with the rules")]
+mod notify;
 mod page;
 mod receive;
 mod request;

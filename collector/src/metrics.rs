@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::batch::Overflowed;
 use crate::decode::Counts;
-use crate::{fold, log};
+use crate::{fold, log, notify};
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,7 @@ pub(crate) struct Metrics {
     repeated: Counter,
     batches: Batches,
     log: log::Counters,
+    notify: notify::Counters,
     bytes_waiting: Gauge<u64, AtomicU64>,
     clickhouse_up: Gauge,
     engine_restarts: Gauge<u64, AtomicU64>,
@@ -166,6 +167,7 @@ impl Metrics {
         );
         Self {
             log: log::Counters::register(r),
+            notify: notify::Counters::register(r),
             batches: Batches::register(r),
             spans: add(r, "spans_received", "Spans in requests that were answered."),
             polls: add(r, "poll_spans", "Poll spans taken."),
@@ -327,6 +329,12 @@ impl Metrics {
     /// What the log counts of itself.
     pub(crate) fn log(&self) -> log::Counters {
         self.log.clone()
+    }
+
+    /// What notifications count of themselves.
+    #[expect(dead_code, reason = "serve gives it to the notifier with the rules")]
+    pub(crate) fn notify(&self) -> notify::Counters {
+        self.notify.clone()
     }
 
     /// ClickHouse has a batch.

@@ -1,0 +1,118 @@
+//! Who is told of an alert, when and how: see `docs/alerting-receivers.md`.
+//!
+//! The rules say what fires (`Notifier::update`). `dispatch`, a pure state machine, says what is
+//! sent to whom: by routes, groups, times and silences. What it decided is on disk before it is
+//! sent, and is tried until a receiver took or refused it.
+//!
+//! A message is made of labels and annotations. Everything in them is optional:
+//!
+//! | label | is |
+//! |---|---|
+//! | `alertname` | the rule |
+//! | `severity` | `critical`, `error`, `warning` or `info`; also `page` and `ticket` |
+//! | `service`, `instance`, `function`, `runtime` | where |
+//!
+//! | annotation | is |
+//! |---|---|
+//! | `summary` | one line: what is wrong, where |
+//! | `description` | some sentences |
+//! | `blame` | the function to blame, with its crate |
+//! | `cause` | why the poll took long |
+//! | `duration` | for how long, as people write it |
+//! | `victims` | tasks that had to wait |
+//! | `stack` | frames, leaf first, one a line; the first are shown |
+//! | `advice` | what to write instead |
+//! | `value` | the value of the rule's expression |
+//! | `page_url`, `trace_url`, `runbook_url` | links |
+//!
+//! Other annotations are sent along where a receiver takes them.
+
+mod alert;
+mod counters;
+mod matcher;
+mod route;
+mod secret;
+mod settings;
+mod window;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+pub(crate) use alert::{Alert, Fingerprint, Outcome, Sent, Status};
+pub(crate) use counters::Counters;
+pub(crate) use route::RouteKeys;
+use settings::Way;
+pub(crate) use settings::{Keys, Receiver, Settings};
+pub(crate) use window::{Maintenance, Silence};
+
+/// Why nobody would be told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// A secret that is not there.
+    #[error(transparent)]
+    Secret(#[from] secret::SecretError),
+    /// The file of what was sent and what waits.
+    #[error("cannot use {path}: {source}")]
+    State {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What fires, at a time.
+type Update = (Vec<Alert>, SystemTime);
+
+/// Tells receivers of alerts.
+pub(crate) struct Notifier {
+    updates: watch::Sender<Option<Update>>,
+    task: JoinHandle<()>,
+}
+
+impl Notifier {
+    /// Starts with what an earlier run left in `state_dir`. While `is_leader` is false, another
+    /// collector sends.
+    ///
+    /// # Errors
+    ///
+    /// Where a secret or the state can't be read.
+    pub(crate) fn start(
+        settings: Settings,
+        state_dir: PathBuf,
+        is_leader: watch::Receiver<bool>,
+        sent: mpsc::Sender<Sent>,
+        counters: Counters,
+    ) -> Result<Self, StartError> {
+        settings.check_secrets()?;
+        for receiver in &settings.receivers {
+            counters.begin(&receiver.name, &receiver.way);
+        }
+        let (updates, mut updated) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            let _until_it_works = (settings, state_dir, is_leader, sent, counters);
+            while updated.changed().await.is_ok() {}
+        });
+        Ok(Self { updates, task })
+    }
+
+    /// Takes all alerts that fire, and those resolved in the last 15 minutes. What was told of and
+    /// is not among them for five minutes is taken for resolved: give nothing rather than a part
+    /// when a query failed.
+    pub(crate) fn update(&self, alerts: Vec<Alert>, now: SystemTime) {
+        self.updates.send_replace(Some((alerts, now)));
+    }
+
+    /// Ends after what is being sent, or when the time is over. What waits is on disk.
+    pub(crate) async fn stop(self, within: Duration) {
+        let Self { updates, mut task } = self;
+        drop(updates);
+        if tokio::time::timeout(within, &mut task).await.is_err() {
+            task.abort();
+        }
+    }
+}
