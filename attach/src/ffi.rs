@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::mem::{self, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::os::unix::thread::JoinHandleExt;
 use std::ptr;
 use std::thread::JoinHandle;
@@ -152,7 +152,7 @@ fn read_registers(found: &libc::user_regs_struct) -> Registers {
 /// Sets the result of the system call that a stopped thread was taken out of.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn set_result(tid: i32, result: i64) -> io::Result<()> {
-    let offset = mem::offset_of!(libc::user_regs_struct, rax);
+    let offset = std::mem::offset_of!(libc::user_regs_struct, rax);
     let data = usize::try_from(result.cast_unsigned()).unwrap_or(0);
     trace(libc::PTRACE_POKEUSER, tid, offset, data)
 }
