@@ -60,13 +60,15 @@ impl Store {
         self.execute(&catalog::statement("schema_version")).await?;
 
         let steps = catalog::migrations();
-        let found = self.schema_version().await?;
+        let had = self.applied_versions().await?;
+        let found = had.last().copied().unwrap_or(0);
         let known = steps.last().map_or(0, |m| m.version);
         if found > known {
             return Err(MigrateError::Newer { database: database.clone(), found, known });
         }
         let mut applied = Vec::new();
-        for step in steps.into_iter().filter(|m| m.version > found) {
+        // Not all above the newest: a step of another branch may have come before one of a lower number.
+        for step in steps.into_iter().filter(|m| !had.contains(&m.version)) {
             self.apply(&step)
                 .await
                 .map_err(|source| MigrateError::Step { step: step.name.clone(), source })?;
@@ -75,10 +77,10 @@ impl Store {
         Ok(applied)
     }
 
-    /// The newest step that the database has had; 0 when none.
-    async fn schema_version(&self) -> Result<u32, StoreError> {
-        let newest = catalog::statement("applied_version");
-        self.client.query_raw(&newest).fetch_one().await.map_err(|e| self.explain(&e))
+    /// The steps that the database has had, in order.
+    async fn applied_versions(&self) -> Result<Vec<u32>, StoreError> {
+        let had = catalog::statement("applied_versions");
+        self.client.query_raw(&had).fetch_all().await.map_err(|e| self.explain(&e))
     }
 
     async fn apply(&self, step: &Migration) -> Result<(), StoreError> {
