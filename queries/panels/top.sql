@@ -56,7 +56,7 @@ WITH
             anyLast(line) AS site_line,
             sum(blocked_ns) AS blocked,
             sum(calls) AS polls,
-            max(max_ns) AS worst,
+            toUInt64(max(max_ns)) AS worst,
             sumMap(buckets) AS by_bucket,
             sumMap(causes) AS by_cause,
             max(blame) AS blamed,

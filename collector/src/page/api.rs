@@ -1,5 +1,7 @@
 //! The API behind the page and the command: one path for every panel of `queries/`.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -107,6 +109,9 @@ fn parse(sql: String, raw: &str, now_ms: u64) -> Result<PanelQuery, ApiError> {
         from_ms: 0,
         to_ms: now_ms,
         services: Vec::new(),
+        environments: Vec::new(),
+        versions: Vec::new(),
+        instances: Vec::new(),
         function: String::new(),
         limit: LIMIT_DEFAULT,
     };
@@ -119,11 +124,13 @@ fn parse(sql: String, raw: &str, now_ms: u64) -> Result<PanelQuery, ApiError> {
                 let limit = number(&key, &value)?;
                 asked.limit = u32::try_from(limit).unwrap_or(u32::MAX).max(1);
             }
-            "service" if asked.services.len() < 100 => asked.services.push(value.into_owned()),
-            "service" => return Err(ApiError::bad_request("name at most 100 services")),
+            "service" => choose(&key, &mut asked.services, value)?,
+            "environment" => choose(&key, &mut asked.environments, value)?,
+            "version" => choose(&key, &mut asked.versions, value)?,
+            "instance" => choose(&key, &mut asked.instances, value)?,
             "function" => asked.function = value.into_owned(),
             other => {
-                let known = "from, to, service, function, limit";
+                let known = "from, to, service, environment, version, instance, function, limit";
                 let message = format!("unknown parameter {other:?}: known are {known}");
                 return Err(ApiError::bad_request(message));
             }
@@ -134,6 +141,17 @@ fn parse(sql: String, raw: &str, now_ms: u64) -> Result<PanelQuery, ApiError> {
         return Err(ApiError::bad_request("the range is empty: from must be before to"));
     }
     Ok(asked)
+}
+
+/// The most names of one kind that a question may choose.
+const CHOSEN_MAX: usize = 100;
+
+fn choose(key: &str, chosen: &mut Vec<String>, name: Cow<'_, str>) -> Result<(), ApiError> {
+    if chosen.len() == CHOSEN_MAX {
+        return Err(ApiError::bad_request(format!("name at most {CHOSEN_MAX} {key}s")));
+    }
+    chosen.push(name.into_owned());
+    Ok(())
 }
 
 /// Where the times end that `DateTime64(3)` holds, unix ms.

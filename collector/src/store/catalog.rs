@@ -5,6 +5,7 @@ use rust_embed::RustEmbed;
 #[derive(RustEmbed)]
 #[folder = "../queries"]
 #[include = "*.sql"]
+#[include = "*.toml"]
 struct Files;
 
 /// One numbered step of the schema.
@@ -25,6 +26,10 @@ pub(crate) struct Panel {
     pub(crate) sql: String,
     /// What its header calls it.
     pub(crate) title: String,
+    /// What it shows, in a sentence.
+    pub(crate) description: String,
+    /// What it reads.
+    pub(crate) cost: String,
     /// Its columns, in order.
     pub(crate) columns: Vec<Column>,
 }
@@ -34,8 +39,10 @@ pub(crate) struct Panel {
 pub(crate) struct Column {
     /// Its name.
     pub(crate) name: String,
-    /// `ns`, `unix ms`, `count`, `share`, or empty.
+    /// `ns`, `unix ms`, `time`, `count`, `share`, `bytes`, `state`, or empty.
     pub(crate) unit: String,
+    /// What it means.
+    pub(crate) meaning: String,
 }
 
 /// Text of a file below `queries/`.
@@ -73,24 +80,43 @@ pub(crate) fn panel_names() -> Vec<String> {
 /// The panel of this name.
 pub(crate) fn panel(name: &str) -> Option<Panel> {
     let text = file(&format!("panels/{name}.sql"))?;
-    let mut title = String::new();
+    let (mut title, mut description, mut cost) = (String::new(), String::new(), String::new());
     let mut columns = Vec::new();
     for line in text.lines().map_while(|l| l.strip_prefix("-- ")) {
         let Some((key, value)) = line.split_once(": ") else { continue };
         match key {
             "title" => value.clone_into(&mut title),
+            "description" => value.clone_into(&mut description),
+            "cost" => value.clone_into(&mut cost),
             "column" => columns.push(column(value)),
             _ => {}
         }
     }
-    Some(Panel { sql: without_comments(&text), title, columns })
+    Some(Panel { sql: without_comments(&text), title, description, cost, columns })
+}
+
+/// What a variable of the dashboards can be.
+pub(crate) fn variable(name: &str) -> String {
+    without_comments(&file(&format!("variables/{name}.sql")).unwrap_or_default())
+}
+
+/// What the dashboards show: names and texts, in order.
+pub(crate) fn layouts() -> Vec<(String, String)> {
+    let named = |path: std::borrow::Cow<'static, str>| {
+        let name = path.strip_prefix("dashboards/")?.strip_suffix(".toml")?.to_owned();
+        Some((name, file(&path)?))
+    };
+    let mut layouts: Vec<_> = Files::iter().filter_map(named).collect();
+    layouts.sort();
+    layouts
 }
 
 /// `name | unit | meaning`, or `name | meaning`.
 fn column(text: &str) -> Column {
     let parts: Vec<&str> = text.split(" | ").collect();
     let unit = if parts.len() > 2 { parts[1] } else { "" };
-    Column { name: parts[0].to_owned(), unit: unit.to_owned() }
+    let meaning = parts.last().copied().unwrap_or_default();
+    Column { name: parts[0].to_owned(), unit: unit.to_owned(), meaning: meaning.to_owned() }
 }
 
 /// The text less its lines of comment.
@@ -116,7 +142,7 @@ mod tests {
         for name in panel_names() {
             let panel = panel(&name).unwrap();
             assert!(!panel.title.is_empty(), "{name} has no title");
-            assert!(panel.columns.len() > 3, "{name} names no columns");
+            assert!(panel.columns.len() > 1, "{name} names no columns");
             assert!(panel.columns.iter().all(|c| panel.sql.contains(&c.name)), "{name}");
         }
         assert!(panel("no-such").is_none());
@@ -130,7 +156,7 @@ mod tests {
             "server_version",
             "create_database",
             "schema_version",
-            "applied_version",
+            "applied_versions",
             "recent_polls",
             "recent_episodes",
         ] {

@@ -25,8 +25,14 @@ pub(crate) struct PanelQuery {
     pub(crate) from_ms: u64,
     /// End of the range, unix ms.
     pub(crate) to_ms: u64,
-    /// Services; none means all.
+    /// Services; none means all, as with the three lists that follow.
     pub(crate) services: Vec<String>,
+    /// Environments.
+    pub(crate) environments: Vec<String>,
+    /// Versions of services.
+    pub(crate) versions: Vec<String>,
+    /// Service instances.
+    pub(crate) instances: Vec<String>,
     /// The function; empty means all.
     pub(crate) function: String,
     /// The most rows.
@@ -64,7 +70,15 @@ impl Store {
             // A parameter that the statement does not name is ignored.
             query = query.param(name, value);
         }
-        let query = query.param("service", &panel.services).param("function", &panel.function);
+        for (name, chosen) in [
+            ("service", &panel.services),
+            ("environment", &panel.environments),
+            ("version", &panel.versions),
+            ("instance", &panel.instances),
+        ] {
+            query = query.param(name, chosen);
+        }
+        let query = query.param("function", &panel.function);
         let cursor = query.fetch_bytes("JSON").map_err(|e| self.explain(&e))?;
         Ok(Answer { cursor, store: self.clone() })
     }
@@ -119,10 +133,12 @@ fn time(unix_ms: u64) -> String {
     format!("{}.{:03}", unix_ms / 1_000, unix_ms % 1_000)
 }
 
-/// Seconds of one step of a trend over a range: whole minutes, because the rollups are of minutes.
+/// Seconds of one step of a trend over a range: whole minutes or whole hours, as the rollups are.
 fn step(range_ms: u64) -> u64 {
-    let minute = Duration::from_secs(60).as_secs();
-    (range_ms / 1_000 / TREND_STEPS).div_ceil(minute).max(1) * minute
+    let (minute, hour) = (Duration::from_secs(60).as_secs(), Duration::from_secs(3_600).as_secs());
+    let wanted = range_ms / 1_000 / TREND_STEPS;
+    let unit = if wanted > hour / 2 { hour } else { minute };
+    wanted.div_ceil(unit).max(1) * unit
 }
 
 #[cfg(test)]
@@ -135,9 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_whole_minutes() {
+    fn steps_are_whole_minutes_or_hours() {
+        assert_eq!(step(24 * 3_600_000), 3_600);
+        assert_eq!(step(30 * 24 * 3_600_000), 18 * 3_600);
         assert_eq!(step(15 * 60_000), 60);
-        assert_eq!(step(24 * 3_600_000), 2_160);
+        assert_eq!(step(12 * 3_600_000), 18 * 60);
         assert_eq!(step(0), 60);
     }
 }

@@ -1,0 +1,58 @@
+-- title: Stalled
+-- description: Polls that had not returned when the range ended, the longest first: each holds a thread.
+-- column: service | the service
+-- column: function | the instrumented function
+-- column: blocked_ns | ns | for how long, as of its last report
+-- column: cause | why
+-- column: blame_function | the first frame outside std, libc and the runtime
+-- column: victims | count | tasks that were ready and had to wait
+-- column: instance | the service instance
+-- column: thread_name | the OS thread
+-- column: worker | index of the runtime's worker, -1 when not on one
+-- column: started_ms | unix ms | when it began
+-- column: trace_id | its trace
+-- cost: reads one bit of each raw span, and the keys of those that stall
+WITH
+    {to:DateTime64(3, 'UTC')} AS range_to,
+    -- The longest time between two reports of one stall, and of their way here.
+    150000 AS report_ms,
+    reported AS
+    (
+        SELECT
+            service, function, start, span_id,
+            argMax((self_ns, toString(cause), toString(blame_function), poll_spans.victims, toString(instance),
+                toString(thread_name), worker, trace_id), form) AS last_form
+        FROM poll_spans
+        WHERE stall AND start < range_to
+            AND start + toIntervalMillisecond(intDiv(duration_ns, 1000000) + report_ms) >= range_to
+            AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
+            AND ({function:String} = '' OR function = {function:String})
+            AND (empty({environment:Array(String)}) OR environment IN {environment:Array(String)})
+            AND (empty({version:Array(String)}) OR service_version IN {version:Array(String)})
+            AND (empty({instance:Array(String)}) OR instance IN {instance:Array(String)})
+        GROUP BY service, function, start, span_id
+    ),
+    returned AS
+    (
+        SELECT service, function, start, span_id
+        FROM poll_spans
+        WHERE NOT stall AND start IN (SELECT start FROM reported)
+            AND service IN (SELECT service FROM reported)
+            AND function IN (SELECT function FROM reported)
+    )
+SELECT
+    service,
+    function,
+    last_form.1 AS blocked_ns,
+    last_form.2 AS cause,
+    last_form.3 AS blame_function,
+    last_form.4 AS victims,
+    last_form.5 AS instance,
+    last_form.6 AS thread_name,
+    last_form.7 AS worker,
+    toUnixTimestamp64Milli(start) AS started_ms,
+    lower(hex(last_form.8)) AS trace_id
+FROM reported
+WHERE (service, function, start, span_id) NOT IN (SELECT * FROM returned)
+ORDER BY blocked_ns DESC, service, function, span_id
+LIMIT {limit:UInt32}
