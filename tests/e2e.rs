@@ -7,6 +7,7 @@ mod attach;
 mod bounds;
 mod conformance;
 mod connections;
+mod dashboards;
 mod demo;
 mod durable;
 mod engine;

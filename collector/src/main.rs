@@ -12,6 +12,7 @@ mod config;
 mod connections;
 #[cfg(test)]
 mod corpus;
+mod dashboards;
 mod decode;
 mod engine;
 mod fold;
@@ -61,6 +62,9 @@ enum Command {
     Tasks(command::tasks::TasksArgs),
     /// Name the frames of a stripped program
     Symbolize(command::symbolize::SymbolizeArgs),
+    /// Grafana's dashboards, from the same queries
+    #[command(subcommand)]
+    Dashboards(command::dashboards::DashboardsCommand),
     /// The embedded ClickHouse engine
     #[command(subcommand)]
     Engine(engine::EngineCommand),
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
         Command::Spool(command) => command::spool::run(command),
         Command::Tasks(args) => command::tasks::run(&args),
         Command::Symbolize(args) => command::symbolize::run(&args),
+        Command::Dashboards(command) => command::dashboards::run(command),
         Command::Engine(command) => command.run(),
     };
     match outcome {

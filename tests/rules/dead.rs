@@ -33,12 +33,15 @@ fn globs(files: &[File]) -> Vec<String> {
     globs.collect()
 }
 
+/// Where queries are asked: by the collector, the page, the dashboards, and what makes up data.
+const USERS: [&str; 4] =
+    ["collector/src/", "collector/page/src/", "queries/dashboards/", "tests/dashboards/"];
+
 /// SQL that nobody asks for.
 fn dead_queries(files: &[File]) -> Vec<String> {
     let users: Vec<&str> = files
         .iter()
-        .filter(|file| file.path.starts_with("collector/src/"))
-        .chain(files.iter().filter(|file| file.path.starts_with("collector/page/src/")))
+        .filter(|file| USERS.iter().any(|folder| file.path.starts_with(folder)))
         .map(|file| file.text.as_str())
         .collect();
     let named = |name: &str| {

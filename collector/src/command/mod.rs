@@ -1,5 +1,6 @@
 //! The subcommands that run and end.
 
+pub(crate) mod dashboards;
 pub(crate) mod dump;
 pub(crate) mod migrate;
 pub(crate) mod query;

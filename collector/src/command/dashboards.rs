@@ -1,0 +1,57 @@
+//! `holdup dashboards`: Grafana's dashboards, from the queries that the page asks.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+
+use crate::dashboards;
+
+/// What to do with them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DashboardsCommand {
+    /// Write them as files for Grafana's provisioning
+    Export(ExportArgs),
+}
+
+/// The arguments of `holdup dashboards export`.
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// The folder; `dashboards/Holdup/` is made in it
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+    /// Write nothing; fail when a file there is not what would be written
+    #[arg(long)]
+    check: bool,
+}
+
+/// Writes or compares.
+pub(crate) fn run(command: DashboardsCommand) -> anyhow::Result<()> {
+    let DashboardsCommand::Export(args) = command;
+    let mut differing = Vec::new();
+    let mut out = std::io::stdout().lock();
+    for file in dashboards::export()? {
+        let path = args.out.join(&file.path);
+        if args.check {
+            // One that can't be read is not what would be written either.
+            if fs::read_to_string(&path).ok().as_deref() != Some(file.text.as_str()) {
+                differing.push(path.display().to_string());
+            }
+            continue;
+        }
+        let folder = path.parent().context("a file is in a folder")?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::write(&path, &file.text).with_context(|| format!("cannot write {}", path.display()))?;
+        writeln!(out, "{}", path.display()).context("cannot write to stdout")?;
+    }
+    if !differing.is_empty() {
+        bail!(
+            "out of date: {}. Run `holdup dashboards export --out {}`",
+            differing.join(", "),
+            args.out.display()
+        );
+    }
+    Ok(())
+}

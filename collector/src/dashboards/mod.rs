@@ -1,0 +1,210 @@
+//! Grafana's dashboards, made from `queries/`: pure text in, text out.
+//!
+//! A panel's SQL, title, description, columns and units come from `queries/panels/`, what stands
+//! where from `queries/dashboards/`. The page asks the same files, so that it and a chart can't
+//! disagree. Classic dashboards of schema version 42: what file provisioning takes in every version.
+
+mod layout;
+mod links;
+mod panel;
+mod statement;
+mod variables;
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::store::catalog;
+use layout::{GRID_COLUMNS, Kind, Layout};
+pub(crate) use statement::StatementError;
+
+/// The version of Grafana's classic format.
+const SCHEMA_VERSION: u32 = 42;
+/// The data source plugin.
+const DATA_SOURCE_TYPE: &str = "grafana-clickhouse-datasource";
+/// The data source that `deploy/grafana/provisioning/datasources/holdup.yaml` makes.
+const DATA_SOURCE_UID: &str = "holdup-clickhouse";
+/// The plugin's version that the targets are written for.
+const PLUGIN_VERSION: &str = "4.20.0";
+/// The most deploys that a chart marks.
+const DEPLOYS_MAX: u32 = 200;
+
+/// A file to be written.
+#[derive(Debug)]
+pub(crate) struct Exported {
+    /// Below the folder of the export.
+    pub(crate) path: PathBuf,
+    /// What is in it.
+    pub(crate) text: String,
+}
+
+/// Why a dashboard can't be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DashboardError {
+    /// The layout does not parse.
+    #[error("queries/dashboards/{name}.toml: {source}")]
+    Layout {
+        /// Of which dashboard.
+        name: String,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// It names a query that is not there, or draws it in a way that its columns don't allow.
+    #[error("queries/dashboards/{name}.toml: {query}: {reason}")]
+    Panel {
+        /// Of which dashboard.
+        name: String,
+        /// The query.
+        query: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+}
+
+/// All dashboards, as files.
+pub(crate) fn export() -> Result<Vec<Exported>, DashboardError> {
+    let mut files = Vec::new();
+    for (name, text) in catalog::layouts() {
+        let layout: Layout = toml::from_str(&text).map_err(|source| DashboardError::Layout {
+            name: name.clone(),
+            source: Box::new(source),
+        })?;
+        let json = dashboard(&name, &layout)?;
+        // The folder's name is that of Grafana's folder.
+        let path = PathBuf::from("dashboards/Holdup").join(format!("{name}.json"));
+        files.push(Exported { path, text: format!("{json:#}\n") });
+    }
+    Ok(files)
+}
+
+fn dashboard(name: &str, layout: &Layout) -> Result<Value, DashboardError> {
+    let wrong = |query: &str, reason: String| DashboardError::Panel {
+        name: name.to_owned(),
+        query: query.to_owned(),
+        reason,
+    };
+    let variables = variables::of(&layout.variables).map_err(|e| wrong("variables", e.to_string()));
+    let deploys = deploys(layout).map_err(|e| wrong("deploys", e.to_string()));
+    Ok(json!({
+        "annotations": {"list": [deploys?]},
+        "description": layout.description,
+        "editable": false,
+        "fiscalYearStartMonth": 0,
+        // One crosshair through all charts.
+        "graphTooltip": 1,
+        "id": null,
+        "links": [others(layout)],
+        "panels": panels(layout, &wrong)?,
+        "preload": false,
+        "refresh": "1m",
+        "schemaVersion": SCHEMA_VERSION,
+        "tags": ["holdup"],
+        "templating": {"list": variables?},
+        "time": {"from": layout.range, "to": "now"},
+        "timepicker": {},
+        "timezone": "browser",
+        "title": layout.title,
+        "uid": layout.uid,
+        "weekStart": "",
+    }))
+}
+
+fn panels(
+    layout: &Layout,
+    wrong: &dyn Fn(&str, String) -> DashboardError,
+) -> Result<Vec<Value>, DashboardError> {
+    let mut all = Vec::new();
+    let mut y = 0;
+    for row in &layout.row {
+        all.push(json!({
+            "collapsed": false,
+            "gridPos": {"x": 0, "y": y, "w": GRID_COLUMNS, "h": 1},
+            "id": all.len() + 1,
+            "panels": [],
+            "title": row.title,
+            "type": "row",
+        }));
+        y += 1;
+        let (mut x, mut height) = (0, 0);
+        for placed in &row.panel {
+            let known = catalog::panel(&placed.query);
+            let panel = known.ok_or_else(|| wrong(&placed.query, "no such query".to_owned()))?;
+            let first = panel.columns.first().map(|column| column.name.as_str());
+            if placed.kind.is_series() && first != Some("time") {
+                let reason = format!("a {:?} needs the column time first", placed.kind);
+                return Err(wrong(&placed.query, reason));
+            }
+            if x + placed.width > GRID_COLUMNS {
+                (x, y) = (0, y + height);
+                height = 0;
+            }
+            let id = all.len() + 1;
+            let json = panel::of(id, placed, &panel, &layout.variables, (x, y));
+            all.push(json.map_err(|error| wrong(&placed.query, error.to_string()))?);
+            x += placed.width;
+            height = height.max(placed.height);
+        }
+        y += height;
+    }
+    Ok(all)
+}
+
+/// Marks of versions that were first heard of.
+fn deploys(layout: &Layout) -> Result<Value, StatementError> {
+    let sql = catalog::panel("deploys").map(|panel| panel.sql).unwrap_or_default();
+    let sql = statement::of(&sql, &layout.variables, DEPLOYS_MAX)?;
+    Ok(json!({
+        "datasource": data_source(),
+        "enable": true,
+        "hide": false,
+        "iconColor": "blue",
+        "name": "Deploys",
+        "target": panel::target(&sql, Kind::Table.is_series()),
+    }))
+}
+
+/// The way to the other dashboards, with the range and what is chosen.
+fn others(layout: &Layout) -> Value {
+    json!({
+        "asDropdown": false,
+        "icon": "dashboard",
+        "includeVars": true,
+        "keepTime": true,
+        "tags": ["holdup"],
+        "targetBlank": false,
+        "title": format!("Beside {}", layout.title),
+        "tooltip": "",
+        "type": "dashboards",
+        "url": "",
+    })
+}
+
+fn data_source() -> Value {
+    json!({"type": DATA_SOURCE_TYPE, "uid": "${datasource}"})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::export;
+
+    /// What is committed is what the queries and layouts give.
+    #[test]
+    fn committed_dashboards_are_what_the_queries_give() {
+        let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/grafana");
+        let files = export().unwrap();
+        assert!(files.len() >= 4, "{files:#?}");
+        for file in &files {
+            let path = committed.join(&file.path);
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                text == file.text,
+                "{} is out of date: run `holdup dashboards export --out deploy/grafana`",
+                path.display()
+            );
+        }
+        let there = std::fs::read_dir(committed.join("dashboards/Holdup")).unwrap();
+        assert_eq!(there.count(), files.len(), "a file there is none of ours: delete it");
+    }
+}

@@ -1,0 +1,11 @@
+-- Environments that services were heard of in.
+SELECT DISTINCT environment
+FROM
+(
+    SELECT environment FROM services
+    UNION ALL
+    SELECT environment FROM heartbeats
+)
+WHERE environment != ''
+ORDER BY environment
+LIMIT 1000

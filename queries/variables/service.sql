@@ -1,0 +1,11 @@
+-- Services that were ever heard of.
+SELECT DISTINCT service
+FROM
+(
+    SELECT service, environment FROM services
+    UNION ALL
+    SELECT service, environment FROM heartbeats
+)
+WHERE empty({environment:Array(String)}) OR environment IN {environment:Array(String)}
+ORDER BY service
+LIMIT 5000

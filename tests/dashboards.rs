@@ -1,0 +1,10 @@
+//! Grafana's dashboards without a Grafana: what the files say, and what their queries answer when
+//! they are expanded as the data source does it, on made-up data in the real engine.
+
+mod answers;
+mod expand;
+mod files;
+mod lint;
+mod seed;
+mod shapes;
+mod values;
