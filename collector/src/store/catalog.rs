@@ -146,6 +146,10 @@ mod tests {
             assert!(panel.columns.iter().all(|c| panel.sql.contains(&c.name)), "{name}");
         }
         assert!(panel("no-such").is_none());
+        for name in ["alerts", "alert_history"] {
+            let columns = panel(name).unwrap().columns;
+            assert!(columns.iter().any(|c| c.name == "severity"), "{name}");
+        }
         let runtimes = panel("runtimes").unwrap().columns;
         assert!(runtimes.iter().any(|c| (c.name.as_str(), c.unit.as_str()) == ("busy", "share")));
     }

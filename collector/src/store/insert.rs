@@ -142,7 +142,7 @@ impl Store {
     }
 
     /// One insert. It succeeds when the table and all its views have the rows.
-    async fn insert<'r, T>(
+    pub(super) async fn insert<'r, T>(
         &self,
         table: &str,
         token: &str,

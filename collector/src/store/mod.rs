@@ -1,5 +1,6 @@
 //! ClickHouse, and the only module that talks to it.
 
+mod alerts;
 pub(crate) mod catalog;
 mod insert;
 mod insert_measured;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use clickhouse::Client;
 
+pub(crate) use alerts::{NotificationRow, Times, TransitionRow};
 pub(crate) use insert::Table;
 pub(crate) use migrate::MigrateError;
 pub(crate) use read::{Answer, PanelQuery};

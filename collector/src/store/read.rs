@@ -129,7 +129,7 @@ impl Store {
 }
 
 /// A unix time in ms as `DateTime64(3)` reads it: seconds with three decimals.
-fn time(unix_ms: u64) -> String {
+pub(super) fn time(unix_ms: u64) -> String {
     format!("{}.{:03}", unix_ms / 1_000, unix_ms % 1_000)
 }
 

@@ -1,0 +1,2 @@
+-- Rows of a rule's test.
+INSERT INTO {table:Identifier} FORMAT JSONEachRow

@@ -1,0 +1,37 @@
+-- title: Alerts
+-- description: Alerts that are pending or fire at the end of the range, and those resolved in it.
+-- column: alert | name of the rule
+-- column: state | firing, pending or resolved
+-- column: severity | the label severity
+-- column: service | the label service
+-- column: function | the label function
+-- column: summary | what is told of it
+-- column: value | the value of the rule's query
+-- column: since_ms | unix ms | when it entered this state
+-- column: flaps | 1 when it came and went so often that it is held
+-- column: fingerprint | of its labels
+-- cost: reads alert_transitions, a few rows an alert
+SELECT
+    alert,
+    argMax(state, time) AS last_state,
+    argMax(labels['severity'], time) AS severity,
+    argMax(labels['service'], time) AS service,
+    argMax(labels['function'], time) AS function,
+    argMax(annotations['summary'], time) AS summary,
+    argMax(alert_transitions.value, time) AS value,
+    toUnixTimestamp64Milli(max(time)) AS since_ms,
+    argMax(alert_transitions.flaps, time) AS flaps,
+    fingerprint,
+    last_state AS state
+FROM alert_transitions
+WHERE time < {to:DateTime64(3, 'UTC')}
+    AND (empty({service:Array(String)}) OR labels['service'] IN {service:Array(String)})
+    AND ({function:String} = '' OR labels['function'] = {function:String})
+GROUP BY alert, fingerprint
+HAVING last_state IN ('pending', 'firing')
+    OR (last_state = 'resolved' AND max(time) >= {from:DateTime64(3, 'UTC')})
+ORDER BY
+    indexOf(['resolved', 'pending', 'firing'], last_state) DESC,
+    indexOf(['none', 'info', 'warning', 'error', 'critical'], severity) DESC,
+    since_ms DESC
+LIMIT {limit:UInt32}
