@@ -1,6 +1,7 @@
 //! The configuration: a flag goes over an environment variable, that over the file, that over the
 //! default.
 
+mod bounds;
 mod file;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,8 +15,10 @@ use crate::batch::NameLimits;
 use crate::connections::Bounds;
 use crate::forward;
 use crate::receive::RequestLimits;
+use crate::rules::{self, LoadError};
 use crate::store::Address;
-use crate::{batch, fold, log, notify};
+use crate::{batch, evaluate, fold, log, notify};
+use bounds::{at_least_1, is_http, is_url};
 use file::{read, read_text};
 
 /// What `holdup serve` runs with.
@@ -41,8 +44,9 @@ pub(crate) struct Config {
     pub(crate) batches: batch::Settings,
     /// Where requests are kept until ClickHouse has them.
     pub(crate) log: log::Settings,
+    /// Rules of alerts, and where their state is.
+    pub(crate) alerts: evaluate::Settings,
     /// Who is told of alerts.
-    #[expect(dead_code, reason = "serve gives it to the notifier with the rules")]
     pub(crate) notify: notify::Settings,
     /// How long requests under way may take when it stops.
     pub(crate) stop_within: Duration,
@@ -88,6 +92,9 @@ pub(crate) enum ConfigError {
     /// Values that don't go together.
     #[error("{0}")]
     Conflict(String),
+    /// Alert rules that can't be used.
+    #[error("{0}")]
+    Rules(LoadError),
 }
 
 /// The settings of `holdup serve`. Each is also an environment variable, and all but `--config` a
@@ -190,6 +197,10 @@ pub(crate) struct Settings {
     /// [default: others]
     #[arg(long, env = "HOLDUP_FORWARD", value_name = "WHAT", value_enum)]
     forward: Option<forward::What>,
+    /// Files with alert rules of your own, beside those that come with holdup; may be patterns, and
+    /// may be given several times
+    #[arg(long, env = "HOLDUP_ALERT_RULES", value_name = "FILES", value_delimiter = ',')]
+    alert_rules: Vec<String>,
     /// Another name that the page answers to, beside localhost and addresses; may be given several
     /// times
     #[arg(long, env = "HOLDUP_PAGE_HOST", value_name = "NAME", value_delimiter = ',')]
@@ -252,6 +263,11 @@ impl Settings {
             connection_age_max: self.connection_age_max.or(file.connection_age_max),
             forward_url: self.forward_url.or(file.forward_url),
             forward: self.forward.or(file.forward),
+            alert_rules: if self.alert_rules.is_empty() {
+                file.alert_rules
+            } else {
+                self.alert_rules
+            },
             page_host: if self.page_host.is_empty() { file.page_host } else { self.page_host },
             external_url: self.external_url.or(file.external_url),
             receivers: file.receivers,
@@ -268,6 +284,11 @@ impl Settings {
         let log = self.log()?;
         let names = self.names()?;
         let notify = self.notify()?;
+        let alerts = evaluate::Settings {
+            rules: rules::load(&self.alert_rules).map_err(ConfigError::Rules)?,
+            state_dir: self.data_dir().join("alerts"),
+            log_bytes_max: log.bytes_max,
+        };
         let batches = batch::Settings::default();
         let gap = self.episode_gap.unwrap_or(fold::Settings::default().gap);
         if gap > EPISODE_GAP_MAX {
@@ -306,6 +327,7 @@ impl Settings {
                 fold: fold::Settings::with_gap(gap),
                 ..batches
             },
+            alerts,
             log,
             notify,
             stop_within: Duration::from_secs(8),
@@ -346,8 +368,12 @@ impl Settings {
         })
     }
 
+    fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(crate::engine::data_home)
+    }
+
     fn log(&self) -> Result<log::Settings, ConfigError> {
-        let data_dir = || self.data_dir.clone().unwrap_or_else(crate::engine::data_home);
+        let data_dir = || self.data_dir();
         let bytes_max = self.log_bytes_max.unwrap_or(4 << 30);
         let segment_bytes = self.log_segment_bytes.unwrap_or((bytes_max / 8).min(64 << 20));
         if segment_bytes < SEGMENT_BYTES_MIN || segment_bytes > bytes_max / 4 {
@@ -394,7 +420,7 @@ impl Settings {
                 ));
             }
             return Ok(ClickHouse::Embedded {
-                data_dir: self.data_dir.clone().unwrap_or_else(crate::engine::data_home),
+                data_dir: self.data_dir(),
                 listen: self.engine_listen.unwrap_or(([127, 0, 0, 1], 8123).into()),
                 library: self.engine_library.clone(),
                 database,
@@ -415,6 +441,23 @@ impl Settings {
     }
 }
 
+/// Where ClickHouse is, by the settings that name it.
+pub(crate) fn clickhouse(
+    clickhouse_url: Option<String>,
+    clickhouse_user: Option<String>,
+    clickhouse_password_file: Option<PathBuf>,
+    clickhouse_database: Option<String>,
+) -> Result<ClickHouse, ConfigError> {
+    let settings = Settings {
+        clickhouse_url,
+        clickhouse_user,
+        clickhouse_password_file,
+        clickhouse_database,
+        ..Settings::default()
+    };
+    settings.clickhouse()
+}
+
 /// The log's folder, by the settings that name it.
 pub(crate) fn log_folder(
     config: Option<&Path>,
@@ -431,31 +474,8 @@ const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 /// Where the page is unless the user says so.
 const PAGE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4380);
 
-/// Whether it is a URL of http with a host and, if any, a port.
-fn is_http(url: &str) -> bool {
-    is_url(url, &["http"])
-}
-
-fn is_url(url: &str, schemes: &[&str]) -> bool {
-    url.parse::<axum::http::Uri>().is_ok_and(|uri| {
-        let host = uri.host().is_some_and(|host| !host.is_empty());
-        let port = uri.authority().is_some_and(|a| {
-            a.as_str().rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok())
-        });
-        uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme)) && host && port
-    })
-}
-
 /// The longest gap within an episode.
 const EPISODE_GAP_MAX: Duration = Duration::from_secs(3_600);
-
-/// A bound of nothing would refuse everything.
-fn at_least_1(flag: &str, bound: Option<usize>) -> Result<Option<usize>, ConfigError> {
-    match bound {
-        Some(0) => Err(ConfigError::Conflict(format!("--{flag} is 0, which takes nothing in"))),
-        bound => Ok(bound),
-    }
-}
 
 #[cfg(test)]
 #[path = "config_fuzz.rs"]

@@ -5,6 +5,7 @@
 //! ClickHouse, `fold` makes episodes of them, and `page` shows what `queries/` asks. `serve` wires
 //! all of it; `engine` is the ClickHouse that it brings along.
 
+mod alerts;
 mod batch;
 mod clock;
 mod command;
@@ -15,6 +16,7 @@ mod corpus;
 mod dashboards;
 mod decode;
 mod engine;
+mod evaluate;
 mod fold;
 mod forward;
 mod log;
@@ -25,6 +27,7 @@ mod notify;
 mod page;
 mod receive;
 mod request;
+mod rules;
 mod serve;
 mod span;
 mod store;
@@ -55,6 +58,9 @@ enum Command {
     Dump(command::dump::DumpArgs),
     /// Record what the threads of a process do, on and off CPU, as a flame graph
     Record(command::record::RecordArgs),
+    /// Look at alert rules
+    #[command(subcommand)]
+    Rules(command::rules::RulesCommand),
     /// Requests that ClickHouse refused for what is in them
     #[command(subcommand)]
     Spool(command::spool::SpoolCommand),
@@ -82,6 +88,7 @@ fn main() -> ExitCode {
         Command::Query(args) => command::query::run(&args),
         Command::Dump(args) => command::dump::run(&args),
         Command::Record(args) => command::record::run(&args),
+        Command::Rules(command) => command::rules::run(command),
         Command::Spool(command) => command::spool::run(command),
         Command::Tasks(args) => command::tasks::run(&args),
         Command::Symbolize(args) => command::symbolize::run(&args),
@@ -113,7 +120,9 @@ fn serve(settings: config::Settings) -> anyhow::Result<()> {
 
 /// Logs go to stderr; `RUST_LOG` says how much.
 fn start_logging(command: &Command) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // What an engine says that lives for one command is of interest when something is wrong.
+    let level = if matches!(command, Command::Rules(_)) { "warn" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

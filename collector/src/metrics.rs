@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::batch::Overflowed;
 use crate::decode::Counts;
-use crate::{fold, log, notify};
+use crate::{evaluate, fold, log, notify};
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +104,7 @@ pub(crate) struct Metrics {
     batches: Batches,
     log: log::Counters,
     notify: notify::Counters,
+    evaluate: evaluate::Counters,
     bytes_waiting: Gauge<u64, AtomicU64>,
     clickhouse_up: Gauge,
     engine_restarts: Gauge<u64, AtomicU64>,
@@ -159,15 +160,12 @@ impl Metrics {
         let mut registry = Registry::with_prefix("holdup");
         let r = &mut registry;
         let insert_seconds = Histogram::new(exponential_buckets(0.002, 2.0, 15));
-        r.register_with_unit(
-            "insert",
-            "Time of one insert.",
-            Unit::Seconds,
-            insert_seconds.clone(),
-        );
+        let help = "Time of one insert.";
+        r.register_with_unit("insert", help, Unit::Seconds, insert_seconds.clone());
         Self {
             log: log::Counters::register(r),
             notify: notify::Counters::register(r),
+            evaluate: evaluate::Counters::register(r),
             batches: Batches::register(r),
             spans: add(r, "spans_received", "Spans in requests that were answered."),
             polls: add(r, "poll_spans", "Poll spans taken."),
@@ -331,8 +329,17 @@ impl Metrics {
         self.log.clone()
     }
 
+    /// What the evaluation of rules counts of itself.
+    pub(crate) fn evaluate(&self) -> evaluate::Counters {
+        self.evaluate.clone()
+    }
+
+    /// Requests that were put aside so far.
+    pub(crate) fn put_aside_total(&self) -> u64 {
+        self.batches.put_aside.get()
+    }
+
     /// What notifications count of themselves.
-    #[expect(dead_code, reason = "serve gives it to the notifier with the rules")]
     pub(crate) fn notify(&self) -> notify::Counters {
         self.notify.clone()
     }

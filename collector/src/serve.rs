@@ -18,6 +18,7 @@ use crate::batch::{Batcher, Reread};
 use crate::config::{ClickHouse, Config};
 use crate::connections;
 use crate::engine::{Supervisor, SupervisorOptions};
+use crate::evaluate::Evaluator;
 use crate::forward::Forwarder;
 use crate::log::{Log, RealDisk, Recovered};
 use crate::metrics::Metrics;
@@ -110,6 +111,7 @@ struct Running {
     servers: Vec<JoinHandle<()>>,
     batcher: JoinHandle<()>,
     forwarder: Option<JoinHandle<()>>,
+    evaluator: JoinHandle<()>,
 }
 
 impl Running {
@@ -134,6 +136,9 @@ impl Running {
                 server.abort();
             }
         }
+        if timeout_at(for_requests, &mut self.evaluator).await.is_err() {
+            self.evaluator.abort();
+        }
         self.stop_batching.send_replace(true);
         if timeout_at(deadline, &mut self.batcher).await.is_err() {
             tracing::warn!(
@@ -157,19 +162,7 @@ async fn serve(
 ) -> anyhow::Result<Option<Running>> {
     let clickhouse_url = address.url.clone();
     let store = Store::new(address);
-    match store.migrate().await {
-        Ok(steps) => {
-            steps.iter().for_each(|step| tracing::info!("applied schema step {step}"));
-            metrics.clickhouse(true);
-        }
-        // Only the first start needs ClickHouse, or nobody would notice a wrong address.
-        Err(MigrateError::Store(error @ StoreError::Unreachable { .. }))
-            if !recovered.is_empty() =>
-        {
-            tracing::warn!("{error}; the log takes requests meanwhile");
-        }
-        Err(error) => return Err(error.into()),
-    }
+    migrate(&store, &recovered, &metrics).await?;
     let forwarder = forwarder(config, &log, &recovered, &metrics)?;
     let (intake, batcher) = Batcher::new(
         store.clone(),
@@ -180,6 +173,13 @@ async fn serve(
     );
     let receiver = Receiver::new(intake.clone(), config.requests.clone(), Arc::clone(&metrics));
     let receiver = if forwarder.is_some() { receiver.that_forwards() } else { receiver };
+    let evaluator = Evaluator::new(
+        config.alerts.clone(),
+        config.notify.clone(),
+        store.clone(),
+        intake.clone(),
+        Arc::clone(&metrics),
+    )?;
     let page = Page {
         store,
         intake,
@@ -212,8 +212,32 @@ async fn serve(
     ];
     let forwarder = forwarder.map(|it| tokio::spawn(it.run(batch_no_more.clone())));
     let batcher = tokio::spawn(batcher.run(batch_no_more));
+    let evaluator = tokio::spawn(evaluator.run(stopped, config.stop_within / 4));
     announce(&ready)?;
-    Ok(Some(Running { stop_serving, stop_batching, servers, batcher, forwarder }))
+    Ok(Some(Running { stop_serving, stop_batching, servers, batcher, forwarder, evaluator }))
+}
+
+/// Brings the tables up to date, as far as ClickHouse is there.
+async fn migrate(
+    store: &Store,
+    recovered: &Recovered,
+    metrics: &Metrics,
+) -> Result<(), MigrateError> {
+    match store.migrate().await {
+        Ok(steps) => {
+            steps.iter().for_each(|step| tracing::info!("applied schema step {step}"));
+            metrics.clickhouse(true);
+            Ok(())
+        }
+        // Only the first start needs ClickHouse, or nobody would notice a wrong address.
+        Err(MigrateError::Store(error @ StoreError::Unreachable { .. }))
+            if !recovered.is_empty() =>
+        {
+            tracing::warn!("{error}; the log takes requests meanwhile");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What passes requests on, if that is wanted.

@@ -5,6 +5,7 @@ pub(crate) mod dump;
 pub(crate) mod migrate;
 pub(crate) mod query;
 pub(crate) mod record;
+pub(crate) mod rules;
 pub(crate) mod spool;
 pub(crate) mod symbolize;
 pub(crate) mod tasks;

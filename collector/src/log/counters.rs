@@ -59,6 +59,11 @@ impl Counters {
         counters
     }
 
+    /// Bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
     pub(super) fn appended(&self, entries: u64, known: u64) {
         self.appended.inc_by(entries);
         self.known.inc_by(known);
