@@ -54,6 +54,9 @@ enum Command {
     Migrate(config::Settings),
     /// Ask a running collector
     Query(command::query::QueryArgs),
+    /// Alerts and who is told of them
+    #[command(subcommand)]
+    Alerts(command::alerts::AlertsCommand),
     /// Show what each thread of a process does, and which polls hold one
     Dump(command::dump::DumpArgs),
     /// Record what the threads of a process do, on and off CPU, as a flame graph
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve(settings),
         Command::Migrate(settings) => command::migrate::run(settings),
         Command::Query(args) => command::query::run(&args),
+        Command::Alerts(command) => command::alerts::run(command),
         Command::Dump(args) => command::dump::run(&args),
         Command::Record(args) => command::record::run(&args),
         Command::Rules(command) => command::rules::run(command),

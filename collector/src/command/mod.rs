@@ -1,5 +1,6 @@
 //! The subcommands that run and end.
 
+pub(crate) mod alerts;
 pub(crate) mod dashboards;
 pub(crate) mod dump;
 pub(crate) mod migrate;

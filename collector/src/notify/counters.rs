@@ -95,6 +95,12 @@ impl Counters {
         self.unrecorded.inc();
     }
 
+    /// How many fire.
+    #[cfg(test)]
+    pub(super) fn firing(&self) -> u64 {
+        self.alerts.get()
+    }
+
     /// Every receiver at zero, so that a rate is known from the first failure.
     pub(super) fn begin(&self, receiver: &str, way: &Way) {
         let labels = of(receiver, way);

@@ -29,10 +29,18 @@
 
 mod alert;
 mod counters;
+mod courier;
+mod dispatch;
 mod matcher;
+mod message;
+mod queue;
 mod route;
 mod secret;
+mod send;
 mod settings;
+mod state;
+mod stream;
+mod trial;
 mod window;
 
 use std::io;
@@ -44,9 +52,13 @@ use tokio::task::JoinHandle;
 
 pub(crate) use alert::{Alert, Fingerprint, Outcome, Sent, Status};
 pub(crate) use counters::Counters;
+use courier::Courier;
 pub(crate) use route::RouteKeys;
+use send::Sender;
 use settings::Way;
 pub(crate) use settings::{Keys, Receiver, Settings};
+use state::StateFile;
+pub(crate) use trial::{Step, Trial, TrialError};
 pub(crate) use window::{Maintenance, Silence};
 
 /// Why nobody would be told.
@@ -55,6 +67,9 @@ pub(crate) enum StartError {
     /// A secret that is not there.
     #[error(transparent)]
     Secret(#[from] secret::SecretError),
+    /// A receiver that can't be reached safely.
+    #[error(transparent)]
+    Client(#[from] send::http::ClientError),
     /// The file of what was sent and what waits.
     #[error("cannot use {path}: {source}")]
     State {
@@ -89,15 +104,16 @@ impl Notifier {
         counters: Counters,
     ) -> Result<Self, StartError> {
         settings.check_secrets()?;
-        for receiver in &settings.receivers {
+        let senders = settings.receivers.iter().map(|receiver| {
             counters.begin(&receiver.name, &receiver.way);
-        }
-        let (updates, mut updated) = watch::channel(None);
-        let task = tokio::spawn(async move {
-            let _until_it_works = (settings, state_dir, is_leader, sent, counters);
-            while updated.changed().await.is_ok() {}
+            Sender::new(receiver.clone(), settings.external_url.clone())
         });
-        Ok(Self { updates, task })
+        let senders = senders.collect::<Result<Vec<_>, _>>()?;
+        let state = StateFile::open(&state_dir)
+            .map_err(|source| StartError::State { path: state_dir, source })?;
+        let (updates, updated) = watch::channel(None);
+        let courier = Courier::new(settings, senders, state, sent, counters);
+        Ok(Self { updates, task: tokio::spawn(courier.run(updated, is_leader)) })
     }
 
     /// Takes all alerts that fire, and those resolved in the last 15 minutes. What was told of and
@@ -116,3 +132,7 @@ impl Notifier {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "notify_tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::matcher::{Matcher, all_match};
 
@@ -21,7 +21,7 @@ pub(crate) struct Route {
 }
 
 /// When a group is told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Times {
     /// From a group's first alert: others may join it.
     pub(crate) wait: Duration,

@@ -91,10 +91,7 @@ impl Settings {
 
     /// Reads every secret once, so that a wrong path is told at the start and not at night.
     pub(crate) fn check_secrets(&self) -> Result<(), SecretError> {
-        self.receivers.iter().flat_map(Receiver::secrets).try_for_each(|file| {
-            file.read()?;
-            Ok(())
-        })
+        self.receivers.iter().try_for_each(Receiver::check_secrets)
     }
 }
 
@@ -400,6 +397,11 @@ impl Http {
 }
 
 impl Receiver {
+    /// Reads each of its secrets once.
+    pub(crate) fn check_secrets(&self) -> Result<(), SecretError> {
+        self.secrets().into_iter().try_for_each(|file| file.read().map(drop))
+    }
+
     fn secrets(&self) -> Vec<&SecretFile> {
         match &self.way {
             Way::Alertmanager(it) => it.http.secrets().collect(),

@@ -1,0 +1,311 @@
+//! The whole of it against servers that take what is sent, or do not.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a server answers to its nth request.
+type Script = fn(usize) -> Reply;
+
+#[derive(Clone, Copy)]
+enum Reply {
+    Status(u16),
+    /// 429 with so many seconds of `Retry-After`.
+    Slower(u64),
+    Hang,
+}
+
+/// A server on loopback that keeps what it gets, with the time.
+#[derive(Clone)]
+struct Server {
+    address: SocketAddr,
+    got: Arc<Mutex<Vec<(Instant, Value)>>>,
+}
+
+impl Server {
+    async fn start(script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let server = Self { address, got };
+        let kept = server.clone();
+        let take = move |body: Bytes| {
+            let kept = kept.clone();
+            async move { kept.answer(&body, script).await }
+        };
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(take)).await });
+        server
+    }
+
+    async fn answer(&self, body: &[u8], script: Script) -> axum::response::Response {
+        let nth = {
+            let mut got = self.got.lock().unwrap();
+            got.push((Instant::now(), serde_json::from_slice(body).unwrap()));
+            got.len() - 1
+        };
+        match script(nth) {
+            Reply::Status(code) => StatusCode::from_u16(code).unwrap().into_response(),
+            Reply::Slower(seconds) => {
+                (StatusCode::TOO_MANY_REQUESTS, [("retry-after", seconds.to_string())])
+                    .into_response()
+            }
+            Reply::Hang => std::future::pending().await,
+        }
+    }
+
+    fn bodies(&self) -> Vec<Value> {
+        self.got.lock().unwrap().iter().map(|(_, body)| body.clone()).collect()
+    }
+}
+
+/// Waits until something is there.
+async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "{what} did not come true");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Settings of a file's text.
+fn settings(text: &str) -> Settings {
+    #[derive(serde::Deserialize)]
+    struct Written {
+        receivers: Vec<Receiver>,
+        route: Option<RouteKeys>,
+        #[serde(default)]
+        silences: Vec<Silence>,
+    }
+    let Written { receivers, route, silences } = toml::from_str(text).unwrap();
+    let keys = Keys { receivers, route, silences, maintenance: Vec::new() };
+    Settings::new(keys, "http://holdup.example".into()).unwrap()
+}
+
+fn webhook(name: &str, server: &Server) -> String {
+    format!("[[receivers]]\nname = '{name}'\nwebhook = {{ url = 'http://{}/' }}\n", server.address)
+}
+
+fn alert(name: &str, service: &str, ends_at: Option<SystemTime>) -> Alert {
+    let labels = [("alertname", name), ("service", service)];
+    Alert {
+        labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        annotations: BTreeMap::new(),
+        starts_at: SystemTime::now() - Duration::from_secs(10),
+        ends_at,
+        generator_url: String::new(),
+    }
+}
+
+/// A notifier, and what it says of its doing.
+struct Running {
+    notifier: Notifier,
+    leader: watch::Sender<bool>,
+    sent: mpsc::Receiver<Sent>,
+    counters: Counters,
+}
+
+fn start(text: &str, folder: &Path, leads: bool) -> Running {
+    let (leader, is_leader) = watch::channel(leads);
+    let (to_history, sent) = mpsc::channel(10_000);
+    let counters = Counters::default();
+    let notifier =
+        Notifier::start(settings(text), folder.into(), is_leader, to_history, counters.clone());
+    Running { notifier: notifier.unwrap(), leader, sent, counters }
+}
+
+impl Running {
+    fn tell(&self, alerts: Vec<Alert>) {
+        self.notifier.update(alerts, SystemTime::now());
+    }
+
+    async fn stop(self) {
+        self.notifier.stop(PATIENCE).await;
+    }
+}
+
+const AT_ONCE: &str = "group_wait = '0s'\ngroup_interval = '1s'\nrepeat_interval = '1h'\n";
+
+fn to_one(server: &Server) -> String {
+    format!("{}\n[route]\nreceiver = 'one'\n{AT_ONCE}", webhook("one", server))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_is_told_once_and_its_end_once_with_a_restart_between() {
+    let server = Server::start(|_| Reply::Status(200)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let text = to_one(&server);
+    let fires = alert("a", "s", None);
+    let over = Alert { ends_at: Some(SystemTime::now()), ..fires.clone() };
+    for (run, told) in [&fires, &fires, &fires, &over, &over].into_iter().enumerate() {
+        let mut running = start(&text, folder.path(), true);
+        // When the end of another has been told, an interval is over, and what there was to say.
+        let mark = alert(&format!("mark {run}"), "s", None);
+        running.tell(vec![told.clone(), mark.clone()]);
+        while !running.sent.recv().await.unwrap().group_key.contains("mark") {}
+        running.tell(vec![told.clone(), Alert { ends_at: Some(SystemTime::now()), ..mark }]);
+        while !running.sent.recv().await.unwrap().group_key.contains("mark") {}
+        running.stop().await;
+    }
+    let mut bodies = server.bodies();
+    bodies.retain(|body| body["groupLabels"]["alertname"] == "a");
+    assert_eq!(bodies.len(), 2, "{bodies:#?}");
+    assert_eq!(
+        (&bodies[0]["status"], &bodies[1]["status"]),
+        (&"firing".into(), &"resolved".into())
+    );
+    assert_eq!(bodies[0]["version"], "4");
+    assert_eq!(bodies[0]["groupKey"], "{}:{alertname=\"a\", service=\"s\"}");
+    assert_eq!(bodies[0]["alerts"][0]["endsAt"], "0001-01-01T00:00:00Z");
+    assert_eq!(bodies[1]["alerts"][0]["fingerprint"], fires.fingerprint().to_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_taken_before_a_restart_is_told_after_it() {
+    let away = Server::start(|_| Reply::Status(503)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(&to_one(&away), folder.path(), true);
+    running.tell(vec![alert("a", "s", None)]);
+    eventually("it was tried", || (!away.bodies().is_empty()).then_some(())).await;
+    running.stop().await;
+    let back = Server::start(|_| Reply::Status(200)).await;
+    // Nobody says that it fires: the queue alone knows.
+    let mut running = start(&to_one(&back), folder.path(), true);
+    let sent = running.sent.recv().await.unwrap();
+    assert_eq!(sent.outcome, Outcome::Sent);
+    assert!(sent.tries >= 2, "{sent:?}");
+    assert_eq!(back.bodies()[0]["alerts"][0]["labels"]["alertname"], "a");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_hangs_or_fails_delays_no_other() {
+    let hangs = Server::start(|_| Reply::Hang).await;
+    let fails = Server::start(|_| Reply::Status(500)).await;
+    let takes = Server::start(|_| Reply::Status(200)).await;
+    let text = format!(
+        "{}{}{}[route]\nreceiver = 'takes'\ngroup_by = ['...']\n{AT_ONCE}\n[[route.routes]]\n\
+         receiver = 'hangs'\ncontinue = true\n[[route.routes]]\nreceiver = 'fails'\ncontinue = true\n\
+         [[route.routes]]\nreceiver = 'takes'\n",
+        webhook("hangs", &hangs),
+        webhook("fails", &fails),
+        webhook("takes", &takes),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(&text, folder.path(), true);
+    let began = Instant::now();
+    running.tell((0..50).map(|n| alert(&n.to_string(), "s", None)).collect());
+    eventually("all are told", || (takes.bodies().len() == 50).then_some(())).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(!hangs.bodies().is_empty() && !fails.bodies().is_empty());
+    drop(running);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_asks_for_a_pause_gets_it_and_what_it_refuses_does_not_come_again() {
+    let slower = |nth| if nth == 0 { Reply::Slower(2) } else { Reply::Status(200) };
+    let server = Server::start(slower).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = start(&to_one(&server), folder.path(), true);
+    running.tell(vec![alert("a", "s", None)]);
+    let sent = running.sent.recv().await.unwrap();
+    assert_eq!((sent.outcome, sent.tries), (Outcome::Sent, 2));
+    let got = server.got.lock().unwrap().clone();
+    let pause = got[1].0 - got[0].0;
+    assert!(pause >= Duration::from_millis(1_900), "{pause:?}");
+    running.stop().await;
+
+    let refuses = Server::start(|nth| Reply::Status(if nth == 0 { 400 } else { 200 })).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = start(&to_one(&refuses), folder.path(), true);
+    running.tell(vec![alert("a", "s", None)]);
+    let sent = running.sent.recv().await.unwrap();
+    assert_eq!((sent.outcome, sent.tries), (Outcome::Refused, 1));
+    // The next that comes is another.
+    running.tell(vec![alert("b", "t", None), alert("a", "s", None)]);
+    let sent = running.sent.recv().await.unwrap();
+    assert_eq!((sent.outcome, sent.group_key.contains("\"b\"")), (Outcome::Sent, true));
+    assert_eq!(refuses.bodies().len(), 2);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_collectors_sends_and_the_other_takes_over() {
+    let server = Server::start(|_| Reply::Status(200)).await;
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let text = to_one(&server);
+    let (mut first, mut second) = (start(&text, one.path(), true), start(&text, two.path(), false));
+    let fires = vec![alert("a", "s", None)];
+    for running in [&first, &second] {
+        running.tell(fires.clone());
+    }
+    first.sent.recv().await.unwrap();
+    assert_eq!(server.bodies().len(), 1);
+    first.stop().await;
+    second.leader.send_replace(true);
+    // What became due within the minute before may not have been sent: it is, again.
+    second.sent.recv().await.unwrap();
+    second.tell(vec![alert("b", "s", None), fires[0].clone()]);
+    let sent = second.sent.recv().await.unwrap();
+    assert!(sent.group_key.contains("\"b\""), "{sent:?}");
+    assert_eq!(server.bodies().len(), 3);
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_alerts_are_one_message() {
+    let server = Server::start(|_| Reply::Status(200)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let text = to_one(&server).replace("[route]", "[route]\ngroup_by = ['service']");
+    let mut running = start(&text, folder.path(), true);
+    running.tell((0..1_000).map(|n| alert(&n.to_string(), "s", None)).collect());
+    let sent = running.sent.recv().await.unwrap();
+    assert!(sent.took < Duration::from_secs(5), "{:?}", sent.took);
+    let body = &server.bodies()[0];
+    let told = body["alerts"].as_array().unwrap().len() as u64;
+    assert_eq!(told + body["truncatedAlerts"].as_u64().unwrap(), 1_000);
+    let text = {
+        let mut registry = prometheus_client::registry::Registry::default();
+        let counted = Counters::register(&mut registry);
+        counted.begin("x", &settings(&text).receivers[0].way);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    };
+    assert!(
+        text.contains("notifications_total{receiver=\"x\",way=\"webhook\",outcome=\"sent\"} 0")
+    );
+    assert_eq!(running.counters.firing(), 1_000);
+    running.stop().await;
+}
+
+#[test]
+fn settings_that_do_not_go_together_are_refused() {
+    let refused = |text: &str| toml::from_str::<Receiver>(text).unwrap_err().to_string();
+    assert!(refused("name = 'a'").contains("needs one of"));
+    let two = "name = 'a'\nwebhook = { url = 'http://h' }\ncommand = { argv = ['x'] }";
+    assert!(refused(two).contains("write two receivers"));
+    let user = refused("name = 'a'\nwebhook = { url = 'https://me:s3cret@h' }");
+    assert!(user.contains("password_file"), "{user}");
+    let plain = "name = 'a'\n[email]\nhost = 'h'\ntls = 'none'\nfrom = 'a@b.c'\nto = ['a@b.c']\n\
+                 username = 'u'\npassword_file = '/x'";
+    assert!(refused(plain).contains("could be read by all"));
+    assert!(refused("name = 'a'\nslack = { url_fil = 'x' }").contains("unknown field"));
+    assert!(refused("name = 'a b'\ncommand = { argv = ['x'] }").contains("letters"));
+    assert!(refused("name = 'a'\ncommand = { argv = [] }").contains("no program"));
+}
