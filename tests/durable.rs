@@ -5,6 +5,7 @@
 //! `HOLDUP_KILLS=200 cargo test -p holdup-tests --test e2e durable::` kills more often than the 20
 //! times of a usual run.
 
+mod catch_up;
 mod engine;
 mod proxy;
 
@@ -132,7 +133,11 @@ fn what_was_acknowledged_survives_kills_at_any_moment_and_counts_once() {
     let data = folder();
     let engine = Engine::start(&data.path().join("engine"));
     let url = engine.url();
-    let start = || Collector::start(data.path(), &["--clickhouse-url", &url]);
+    // Files so small that some go during the run.
+    let start = || {
+        let files = ["--log-segment-bytes", "65536"];
+        Collector::start(data.path(), &[&["--clickhouse-url", &url], &files[..]].concat())
+    };
     let (load, mut chance) = (Load::new(), Chance::new());
     println!("chance {}", chance.0);
     let collector = std::thread::scope(|scope| {

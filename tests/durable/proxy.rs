@@ -1,8 +1,8 @@
-//! A proxy before ClickHouse that spoils single inserts.
+//! A proxy before ClickHouse that spoils single inserts, or holds their answers back.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// What becomes of the next insert.
@@ -25,12 +25,35 @@ pub(super) enum Fault {
 
 pub(super) struct Proxy {
     address: String,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    released: Condvar,
 }
 
 struct State {
     to: String,
     fault: Option<Fault>,
+    /// Whether answers to inserts are held back,
+    holds: bool,
+    /// and how many are.
+    held: usize,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("not poisoned")
+    }
+
+    /// Returns once answers are passed on.
+    fn hold(&self) {
+        let mut state = self.state();
+        state.held += 1;
+        let mut state = self.released.wait_while(state, |state| state.holds).expect("not poisoned");
+        state.held -= 1;
+    }
 }
 
 impl Proxy {
@@ -38,16 +61,17 @@ impl Proxy {
     pub(super) fn start(to: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
-        let state = Arc::new(Mutex::new(State { to, fault: None }));
-        let shared = Arc::clone(&state);
+        let state = Mutex::new(State { to, fault: None, holds: false, held: 0 });
+        let shared = Arc::new(Shared { state, released: Condvar::new() });
+        let of_thread = Arc::clone(&shared);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
+                let shared = Arc::clone(&of_thread);
                 // A connection that ends is no failure of the test.
-                std::thread::spawn(move || drop(pass(client, &state)));
+                std::thread::spawn(move || drop(pass(client, &shared)));
             }
         });
-        Self { address, state }
+        Self { address, shared }
     }
 
     /// Its address for clients.
@@ -57,22 +81,38 @@ impl Proxy {
 
     /// Passes on to another server from here on.
     pub(super) fn turn_to(&self, to: String) {
-        self.state.lock().expect("not poisoned").to = to;
+        self.shared.state().to = to;
     }
 
     /// Spoils the next insert.
     pub(super) fn fail_insert(&self, fault: Fault) {
-        self.state.lock().expect("not poisoned").fault = Some(fault);
+        self.shared.state().fault = Some(fault);
     }
 
     /// Whether the fault came to pass.
     pub(super) fn is_well(&self) -> bool {
-        self.state.lock().expect("not poisoned").fault.is_none()
+        self.shared.state().fault.is_none()
+    }
+
+    /// Holds the answers to inserts back from here on: ClickHouse has their rows.
+    pub(super) fn hold_answers(&self) {
+        self.shared.state().holds = true;
+    }
+
+    /// How many answers are held back.
+    pub(super) fn held(&self) -> usize {
+        self.shared.state().held
+    }
+
+    /// Passes on what was held back, and all else from here on.
+    pub(super) fn release_answers(&self) {
+        self.shared.state().holds = false;
+        self.shared.released.notify_all();
     }
 }
 
 /// One connection: one request, whose answer ends it.
-fn pass(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+fn pass(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -83,10 +123,10 @@ fn pass(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     }
     let text = String::from_utf8_lossy(&head).into_owned();
     let insert = text.contains("INSERT") && text.contains("poll_spans");
-    let (to, fault) = {
-        let mut state = state.lock().expect("not poisoned");
+    let (to, fault, holds) = {
+        let mut state = shared.state();
         let fault = if insert { state.fault.take() } else { None };
-        (state.to.clone(), fault)
+        (state.to.clone(), fault, state.holds && insert)
     };
     if let Some(Fault::Refuses(code) | Fault::RefusesLate(code)) = fault {
         let is_late = matches!(fault, Some(Fault::RefusesLate(_)));
@@ -105,13 +145,19 @@ fn pass(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         return client.shutdown(Shutdown::Both);
     }
     std::thread::spawn(move || std::io::copy(&mut from, &mut into));
-    if fault.is_none() {
-        std::io::copy(&mut server, &mut client)?;
-        return client.shutdown(Shutdown::Both);
+    if fault.is_none() && !holds {
+        // A server that dies resets the connection: the client is to see an end, too.
+        let copied = std::io::copy(&mut server, &mut client);
+        client.shutdown(Shutdown::Both)?;
+        return copied.map(drop);
     }
     server.set_read_timeout(Some(Duration::from_secs(30)))?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer)?;
+    if holds {
+        shared.hold();
+        client.write_all(&answer)?;
+    }
     match fault {
         Some(Fault::CutsAnswer) => client.write_all(&answer[..answer.len().min(9)])?,
         Some(Fault::Says500) => client.write_all(

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::block_in_place;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::aside::Aside;
+use super::flight::Flight;
 use super::intake::Intake;
 use super::mark::{BatchMark, Mark, Resume};
 use super::names::{NameLimits, Names};
 use super::progress::Progress;
 use super::repeats::Repeats;
-use super::send::{Batch, Sender, Stopped, told, wait};
-use super::source::{Next, Reread, Source, Taken};
+use super::send::{Batch, Sender, Sent, Stopped, wait};
+use super::source::{Reread, Source, Taken};
 use super::stacks::KnownStacks;
 use super::tail::Tail;
 use crate::clock::now_ns;
@@ -58,10 +59,6 @@ impl Default for Settings {
     }
 }
 
-/// How long the first entry of a batch waits for others, at most.
-const GATHER: Duration = Duration::from_millis(100);
-/// How often episodes are closed when nothing comes in.
-const FOLD_TICK: Duration = Duration::from_secs(1);
 /// How long reading back may take at the start.
 const RECOVER_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long writing episodes may take.
@@ -69,22 +66,23 @@ const EPISODES_TIME_MAX: Duration = Duration::from_secs(10);
 /// A batch that was first sent longer ago may have left the tables' window of tokens.
 const SENT_AGE_MAX: Duration = Duration::from_secs(900);
 /// Between two tries of what keeps all else waiting.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends batches, folds them into episodes, and writes those.
 pub(crate) struct Batcher {
-    pub(super) sender: Sender,
+    pub(super) sender: Arc<Sender>,
+    pub(super) flight: Flight,
     pub(super) source: Source,
     store: Store,
-    log: Log,
-    settings: Settings,
+    pub(super) log: Log,
+    pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,
     progress: Arc<Progress>,
     resume: Resume,
     repeats: Repeats,
     pub(super) names: Names,
     fold: Fold,
-    /// When the entry came that was folded last, ns since 1970.
+    /// Up to this time all that came is folded, ns since 1970.
     folded_ns: u64,
     /// Episodes that ClickHouse has not taken yet, by id, and whether they are to be taken away.
     episodes_due: HashMap<u64, (Outline, bool)>,
@@ -92,8 +90,9 @@ pub(crate) struct Batcher {
     /// Begins the names of this run's batches.
     run: u64,
     /// The sequence number after the last entry that was taken out.
-    next: u64,
-    sent: Instant,
+    pub(super) next: u64,
+    /// When the last batch was sent.
+    pub(super) sent: Instant,
     revision: u64,
 }
 
@@ -119,14 +118,15 @@ impl Batcher {
             Arc::clone(&progress),
             settings.waiting_bytes_max,
         );
-        let sender = Sender {
+        let sender = Arc::new(Sender {
             store: store.clone(),
             metrics: Arc::clone(&metrics),
             log: log.clone(),
             aside: Aside::of(log.folder()),
-        };
+        });
         let batcher = Self {
             sender,
+            flight: Flight::default(),
             source: Source::new(log.reader(resume.stored), tail, reread),
             repeats: Repeats::new(settings.repeats_max),
             names: Names::new(settings.names),
@@ -168,15 +168,18 @@ impl Batcher {
         loop {
             let stopping = *stop.borrow();
             let entries = self.gather(stop).await?;
-            let is_empty = entries.is_empty();
-            if !is_empty {
+            let ends = stopping && entries.is_empty();
+            if !entries.is_empty() {
                 self.write(entries, stop).await?;
+            }
+            while ends && !self.flight.is_empty() {
+                self.settle().await?;
             }
             self.replay(stop).await?;
             self.collect_changes();
             self.write_episodes().await;
             self.metrics.fold(self.fold.remembered(), self.fold.counts());
-            if stopping && is_empty {
+            if ends {
                 return Ok(());
             }
         }
@@ -273,78 +276,23 @@ impl Batcher {
                 of.rows.polls.remove(index);
             }
         }
-        self.finish(Batch { mark, entries }, stop).await
-    }
-
-    /// The next entry; `Some(None)` for one of which no rows can be made.
-    async fn next_entry(
-        &mut self,
-        stop: &mut watch::Receiver<bool>,
-    ) -> Result<Option<Option<Taken>>, Stopped> {
-        loop {
-            match block_in_place(|| self.source.next()) {
-                Ok(None) => return Ok(None),
-                Ok(Some((Next::Rows(taken), from_disk))) => {
-                    self.next = taken.sequence + 1;
-                    self.metrics.taken_out(from_disk);
-                    return Ok(Some(Some(taken)));
-                }
-                Ok(Some((Next::Unreadable(sequence, entry, reason), _))) => {
-                    self.next = sequence + 1;
-                    self.sender.keep(sequence, &entry, ("", 0), &reason, stop).await?;
-                    return Ok(Some(None));
-                }
-                Err(error) => {
-                    tracing::error!(%error, "cannot read the log; trying until it works");
-                    wait(PAUSE, stop).await?;
-                }
-            }
+        while self.flight.is_full() {
+            self.settle().await?;
         }
+        block_in_place(|| self.flight.send(Batch { mark, entries }, &self.sender, stop));
+        Ok(())
     }
 
-    /// What is to be the next batch. Returns without any when it is time to look after episodes.
-    async fn gather(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Vec<Taken>, Stopped> {
-        let mut end = self.log.end();
-        let (mut entries, mut rows, mut bytes) = (Vec::new(), 0, 0);
-        let mut due = Instant::now() + FOLD_TICK;
-        loop {
-            end.borrow_and_update();
-            while rows < self.settings.rows_max
-                && bytes < self.settings.bytes_max
-                && let Some(next) = self.next_entry(stop).await?
-            {
-                let Some(taken) = next else { continue };
-                if entries.is_empty() {
-                    self.progress.oldest(taken.time_ns);
-                    due = (Instant::now() + GATHER).max(self.sent + self.settings.interval);
-                }
-                rows += taken.rows.rows();
-                bytes += taken.rows.bytes;
-                entries.push(taken);
-            }
-            let full = rows >= self.settings.rows_max || bytes >= self.settings.bytes_max;
-            if full || *stop.borrow() || Instant::now() >= due {
-                return Ok(entries);
-            }
-            tokio::select! {
-                changed = end.changed() => {
-                    // The log ends with us; and nobody takes single entries out of a stream.
-                    if changed.is_err() || !entries.is_empty() {
-                        sleep(GATHER.min(due.saturating_duration_since(Instant::now()))).await;
-                    }
-                }
-                () = sleep_until(due) => {}
-                () = told(stop) => {}
-            }
-        }
-    }
-
-    /// Notes in the log what the batch is, and sends it.
+    /// Notes in the log what the batch is, and begins to send it.
     async fn write(
         &mut self,
         mut entries: Vec<Taken>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Stopped> {
+        while self.flight.is_full() || block_in_place(|| self.flight.has_polls_of(&entries)) {
+            self.settle().await?;
+            self.tell_oldest(&entries);
+        }
         self.sent = Instant::now();
         let from = entries.first().map_or(self.next, |first| first.sequence);
         let ((renamed, overflowed), repeats) = block_in_place(|| {
@@ -361,34 +309,39 @@ impl Batcher {
             tracing::error!("{error}; nothing is sent before its batch is in the log");
             wait(PAUSE, stop).await?;
         }
-        self.finish(Batch { mark, entries }, stop).await
+        block_in_place(|| self.flight.send(Batch { mark, entries }, &self.sender, stop));
+        Ok(())
     }
 
-    /// Sends a batch and notes that ClickHouse has it.
-    async fn finish(
-        &mut self,
-        batch: Batch,
-        stop: &mut watch::Receiver<bool>,
-    ) -> Result<(), Stopped> {
-        let without_polls = self.sender.send(&batch, stop).await?;
+    /// Waits until the oldest batch that is under way is stored, and notes that.
+    pub(super) async fn settle(&mut self) -> Result<(), Stopped> {
+        let sent = self.flight.stored().await?;
+        self.take_in(&sent);
+        Ok(())
+    }
+
+    /// Notes that ClickHouse has a batch. A large one takes milliseconds of work.
+    pub(super) fn take_in(&mut self, Sent { batch, without_polls }: &Sent) {
         self.metrics.batch(batch.rows());
         self.log.note(Mark::Stored(batch.mark.to).bytes());
         block_in_place(|| {
             self.log.release(batch.mark.to);
-            self.take_in(&batch, &without_polls);
+            for entry in &batch.entries {
+                self.folded_ns = self.folded_ns.max(entry.time_ns);
+                self.stacks.know(entry.rows.stacks.iter().map(|stack| stack.id));
+                if !without_polls.contains(&entry.sequence) {
+                    self.take_in_polls(&entry.rows);
+                }
+            }
         });
         self.progress.stored(batch.mark.to);
-        Ok(())
     }
 
-    /// Notes what is stored. A large batch takes milliseconds of work.
-    fn take_in(&mut self, batch: &Batch, without_polls: &HashSet<u64>) {
-        for entry in &batch.entries {
-            self.folded_ns = self.folded_ns.max(entry.time_ns);
-            self.stacks.know(entry.rows.stacks.iter().map(|stack| stack.id));
-            if !without_polls.contains(&entry.sequence) {
-                self.take_in_polls(&entry.rows);
-            }
+    /// Tells when the first entry came that is not stored, these being the last to know of.
+    pub(super) fn tell_oldest(&self, gathered: &[Taken]) {
+        let first = gathered.first().map(|entry| entry.time_ns);
+        if let Some(oldest_ns) = self.flight.oldest_ns().or(first) {
+            self.progress.oldest(oldest_ns);
         }
     }
 
@@ -402,9 +355,11 @@ impl Batcher {
 
     fn collect_changes(&mut self) {
         // Behind the log, time is when the entries came: what is read late is not folded late.
-        let behind = *self.log.end().borrow() > self.next && !self.progress.all_stored();
-        let now = if behind { self.folded_ns } else { now_ns() };
-        for change in self.fold.changes(now) {
+        let unread = *self.log.end().borrow() > self.next && !self.progress.all_stored();
+        if !unread && self.flight.is_empty() {
+            self.folded_ns = now_ns();
+        }
+        for change in self.fold.changes(self.folded_ns) {
             let (episode, removed) = match change {
                 Change::Upsert(episode) => (episode, false),
                 Change::Remove(episode) => (episode, true),

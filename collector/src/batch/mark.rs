@@ -54,11 +54,11 @@ impl Resume {
         for mark in marks {
             match serde_json::from_slice(mark) {
                 Ok(Mark::Stored(to)) => resume.stored = resume.stored.max(to),
-                Ok(Mark::Batch(batch)) => {
-                    // A batch is sent once all before it is stored.
-                    resume.stored = resume.stored.max(batch.from);
-                    resume.in_flight.push(batch);
+                // The log gives up a file once all of it is stored, and may end before it says so.
+                Ok(Mark::Batch(batch)) if batch.from < first => {
+                    resume.stored = resume.stored.max(batch.to);
                 }
+                Ok(Mark::Batch(batch)) => resume.in_flight.push(batch),
                 Err(error) => tracing::error!(%error, "a mark in the log can't be read"),
             }
         }
@@ -93,10 +93,20 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_follows_another_says_that_this_was_stored() {
-        let marks = [batch(1, 5), batch(5, 7)].map(|batch| Mark::Batch(batch).bytes());
-        let resume = Resume::of(1, marks.iter().map(Vec::as_slice));
-        assert_eq!(resume, Resume { stored: 5, in_flight: vec![batch(5, 7)] });
+    fn all_batches_that_were_under_way_are_sent_again_in_their_order() {
+        let marks = [batch(1, 5), batch(5, 7), batch(7, 9)].map(|batch| Mark::Batch(batch).bytes());
+        let stored = Mark::Stored(5).bytes();
+        let all = marks.iter().map(Vec::as_slice).chain([stored.as_slice()]);
+        let resume = Resume::of(1, all);
+        assert_eq!(resume, Resume { stored: 5, in_flight: vec![batch(5, 7), batch(7, 9)] });
+    }
+
+    #[test]
+    fn a_batch_whose_first_entries_were_given_up_was_stored() {
+        // The file with entries 1 to 3 was removed, and then the process ended.
+        let marks = [batch(1, 5), batch(5, 9)].map(|batch| Mark::Batch(batch).bytes());
+        let resume = Resume::of(4, marks.iter().map(Vec::as_slice));
+        assert_eq!(resume, Resume { stored: 5, in_flight: vec![batch(5, 9)] });
     }
 
     #[test]

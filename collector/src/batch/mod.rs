@@ -5,6 +5,8 @@
 
 mod aside;
 mod batcher;
+mod flight;
+mod gather;
 mod intake;
 mod mark;
 mod names;

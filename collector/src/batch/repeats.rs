@@ -46,6 +46,13 @@ impl Repeats {
         repeats
     }
 
+    /// Whether this form of a poll, or one that says more, is among these.
+    pub(super) fn knows(&self, poll: &PollSpan) -> bool {
+        let (key, form) = of(poll);
+        let known = [self.young.get(&key), self.old.get(&key)];
+        known.into_iter().flatten().any(|known| *known >= form)
+    }
+
     /// Notes what is stored.
     pub(super) fn remember<'a>(&mut self, polls: impl IntoIterator<Item = &'a PollSpan>) {
         for poll in polls {

@@ -35,6 +35,14 @@ impl Batch {
     }
 }
 
+/// What became of a batch.
+pub(super) struct Sent {
+    /// The batch.
+    pub(super) batch: Batch,
+    /// Entries whose polls ClickHouse refused.
+    pub(super) without_polls: HashSet<u64>,
+}
+
 /// It was told to stop before ClickHouse had the batch. The log has it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stopped;
@@ -49,21 +57,20 @@ pub(super) struct Sender {
 
 impl Sender {
     /// Returns when ClickHouse has the batch, except for what it refuses: that is put aside.
-    /// Returns the entries whose polls are not in.
     pub(super) async fn send(
         &self,
-        batch: &Batch,
+        batch: Batch,
         stop: &mut watch::Receiver<bool>,
-    ) -> Result<HashSet<u64>, Stopped> {
+    ) -> Result<Sent, Stopped> {
         let mut without_polls = HashSet::new();
         for table in Table::ALL {
-            for sequence in self.send_table(table, batch, stop).await? {
+            for sequence in self.send_table(table, &batch, stop).await? {
                 if table == Table::Polls {
                     without_polls.insert(sequence);
                 }
             }
         }
-        Ok(without_polls)
+        Ok(Sent { batch, without_polls })
     }
 
     /// Sends a table's rows, in halves where ClickHouse refuses some of them. The halves follow

@@ -1,0 +1,86 @@
+//! Batches on their way to ClickHouse, several at a time, so that what an outage left is stored
+//! faster than more comes in.
+//!
+//! They end in the order in which they began, whichever is stored first: what the log says of how
+//! far all is stored has no holes.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::repeats::Repeats;
+use super::send::{Batch, Sender, Sent, Stopped};
+use super::source::Taken;
+
+/// So many batches are under way at most. Each has a connection, and a thread of ClickHouse works
+/// for it: more of them wait for each other in its merges, and take memory here.
+pub(super) const BATCHES_MAX: usize = 4;
+
+/// The batches that are under way, the oldest first.
+#[derive(Default)]
+pub(super) struct Flight {
+    batches: VecDeque<UnderWay>,
+}
+
+struct UnderWay {
+    /// When the first of its entries came, ns since 1970.
+    time_ns: u64,
+    /// Its polls.
+    polls: Repeats,
+    sending: JoinHandle<Result<Sent, Stopped>>,
+}
+
+impl Flight {
+    /// Begins to send a batch.
+    pub(super) fn send(
+        &mut self,
+        batch: Batch,
+        sender: &Arc<Sender>,
+        stop: &watch::Receiver<bool>,
+    ) {
+        let time_ns = batch.entries.first().map_or(0, |entry| entry.time_ns);
+        let mut polls = Repeats::new(usize::MAX);
+        batch.entries.iter().for_each(|entry| polls.remember(&entry.rows.polls));
+        let (sender, mut stop) = (Arc::clone(sender), stop.clone());
+        let sending = tokio::spawn(async move { sender.send(batch, &mut stop).await });
+        self.batches.push_back(UnderWay { time_ns, polls, sending });
+    }
+
+    /// The oldest, once it is stored; none is ever where none is under way. What it waits for goes
+    /// on when the caller does not wait any longer.
+    pub(super) async fn stored(&mut self) -> Result<Sent, Stopped> {
+        let Some(oldest) = self.batches.front_mut() else { return pending().await };
+        let sent = (&mut oldest.sending).await;
+        self.batches.pop_front();
+        sent.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends.
+            Err(_cancelled) => Err(Stopped),
+        })
+    }
+
+    /// Whether one of these entries has a poll that is on its way already. It is no repeat before
+    /// ClickHouse took the first: that may be refused.
+    pub(super) fn has_polls_of(&self, entries: &[Taken]) -> bool {
+        let mut polls = entries.iter().flat_map(|entry| &entry.rows.polls);
+        polls.any(|poll| self.batches.iter().any(|batch| batch.polls.knows(poll)))
+    }
+
+    /// When the first entry came that is under way, ns since 1970.
+    pub(super) fn oldest_ns(&self) -> Option<u64> {
+        self.batches.front().map(|oldest| oldest.time_ns)
+    }
+
+    /// Whether none is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Whether there is no room for another.
+    pub(super) fn is_full(&self) -> bool {
+        self.batches.len() >= BATCHES_MAX
+    }
+}
