@@ -66,7 +66,12 @@ impl Collector {
         Self::spawn(data, shell)
     }
 
-    fn spawn(data: &Path, mut command: Command) -> Self {
+    /// Starts a command that was made by [`Collector::command`].
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn spawn(data: &Path, mut command: Command) -> Self {
         let log = data.join("serve.log");
         let mut child = command
             .stdout(Stdio::piped())

@@ -6,8 +6,10 @@
 //! times of a usual run.
 
 mod catch_up;
+mod clocks;
 mod engine;
 mod proxy;
+mod storing;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

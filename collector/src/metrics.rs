@@ -116,6 +116,7 @@ struct Batches {
     rows: Histogram,
     again: Counter,
     late: Counter,
+    not_found: Counter,
     put_aside: Counter,
     taken_out: Family<From, Counter>,
     oldest_seconds: Gauge<f64, AtomicU64>,
@@ -129,6 +130,7 @@ impl Batches {
         let help = "Age of the oldest request that ClickHouse does not have.";
         r.register_with_unit("log_oldest", help, Unit::Seconds, oldest_seconds.clone());
         let again = "Tries after the first, each of a batch's rows of one table.";
+        let not_found = "Times that a batch was answered as stored and was not there.";
         let late = "Batches sent again when the tables may have forgotten their tokens.";
         let aside = "Requests that ClickHouse refuses: see holdup spool.";
         Self {
@@ -136,6 +138,7 @@ impl Batches {
             rows,
             again: add(r, "batches_sent_again", again),
             late: add(r, "batches_sent_late", late),
+            not_found: add(r, "batches_not_found", not_found),
             put_aside: add(r, "requests_put_aside", aside),
             taken_out: add(r, "log_taken_out", "Requests out of the log, by where they were read."),
             oldest_seconds,
@@ -358,6 +361,11 @@ impl Metrics {
     /// A batch is sent again so late that it may count twice.
     pub(crate) fn sent_late(&self) {
         self.batches.late.inc();
+    }
+
+    /// What took a batch does not have it.
+    pub(crate) fn not_found(&self) {
+        self.batches.not_found.inc();
     }
 
     /// A request was put aside.

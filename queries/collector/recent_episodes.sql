@@ -7,6 +7,7 @@ SELECT
     service_version,
     instance,
     function,
-    toUnixTimestamp64Nano(started) AS start_ns
+    toUnixTimestamp64Nano(started) AS start_ns,
+    revision
 FROM episodes FINAL
 WHERE ended >= fromUnixTimestamp64Nano({horizon_ns:Int64}, 'UTC') OR NOT closed

@@ -14,6 +14,8 @@ pub(super) enum Fault {
     CutsAnswer,
     /// The connection breaks off in the midst of the rows.
     Breaks,
+    /// Something between says that it is stored, and passes nothing on.
+    Swallows,
     /// ClickHouse takes it, and something between says that it failed.
     Says500,
     /// It is refused with one of ClickHouse's codes: 252 for too many parts, 241 for out of memory.
@@ -36,6 +38,8 @@ struct Shared {
 struct State {
     to: String,
     fault: Option<Fault>,
+    /// Whether something else answers everything, with 200 and nothing in it.
+    is_away: bool,
     /// Whether answers to inserts are held back,
     holds: bool,
     /// and how many are.
@@ -61,7 +65,7 @@ impl Proxy {
     pub(super) fn start(to: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
-        let state = Mutex::new(State { to, fault: None, holds: false, held: 0 });
+        let state = Mutex::new(State { to, fault: None, is_away: false, holds: false, held: 0 });
         let shared = Arc::new(Shared { state, released: Condvar::new() });
         let of_thread = Arc::clone(&shared);
         std::thread::spawn(move || {
@@ -92,6 +96,11 @@ impl Proxy {
     /// Whether the fault came to pass.
     pub(super) fn is_well(&self) -> bool {
         self.shared.state().fault.is_none()
+    }
+
+    /// Whether something else answers in ClickHouse's place, to everything with 200 and nothing.
+    pub(super) fn answers_itself(&self, is_away: bool) {
+        self.shared.state().is_away = is_away;
     }
 
     /// Holds the answers to inserts back from here on: ClickHouse has their rows.
@@ -125,12 +134,25 @@ fn pass(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let insert = text.contains("INSERT") && text.contains("poll_spans");
     let (to, fault, holds) = {
         let mut state = shared.state();
-        let fault = if insert { state.fault.take() } else { None };
+        let fault = match state.is_away {
+            true => Some(Fault::Swallows),
+            false => state.fault.take_if(|_| insert),
+        };
         (state.to.clone(), fault, state.holds && insert)
     };
-    if let Some(Fault::Refuses(code) | Fault::RefusesLate(code)) = fault {
-        let is_late = matches!(fault, Some(Fault::RefusesLate(_)));
-        return refuse(client, code, is_late && !text.contains("wait_end_of_query=1"));
+    let has_rows = text.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    match fault {
+        Some(Fault::Swallows) => {
+            read_rows(&mut client, has_rows)?;
+            client
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+            return client.shutdown(Shutdown::Both);
+        }
+        Some(Fault::Refuses(code)) => return refuse(client, code, false),
+        Some(Fault::RefusesLate(code)) => {
+            return refuse(client, code, !text.contains("wait_end_of_query=1"));
+        }
+        _ => {}
     }
     let mut server = TcpStream::connect(to)?;
     let ended = text.replacen("\r\n", "\r\nconnection: close\r\n", 1);
@@ -168,16 +190,22 @@ fn pass(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
     client.shutdown(Shutdown::Both)
 }
 
-/// Takes the rows in, which come in chunks, and answers as ClickHouse does when it fails.
-fn refuse(mut client: TcpStream, code: u16, with_200: bool) -> std::io::Result<()> {
+/// Takes rows in, which come in chunks.
+fn read_rows(client: &mut TcpStream, has_rows: bool) -> std::io::Result<()> {
     let mut body = Vec::new();
     let mut some = [0; 4_096];
-    while !body.ends_with(b"0\r\n\r\n") {
+    while has_rows && !body.ends_with(b"0\r\n\r\n") {
         match client.read(&mut some)? {
             0 => return Ok(()),
             read => body.extend_from_slice(&some[..read]),
         }
     }
+    Ok(())
+}
+
+/// Answers as ClickHouse does when it fails.
+fn refuse(mut client: TcpStream, code: u16, with_200: bool) -> std::io::Result<()> {
+    read_rows(&mut client, true)?;
     let text = format!("Code: {code}. DB::Exception: not now. (SPOILED) (version 26.7.2.1)\n");
     let head = if with_200 {
         "HTTP/1.1 200 OK\r\n".to_owned()

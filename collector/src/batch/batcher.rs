@@ -24,7 +24,7 @@ use crate::clock::now_ns;
 use crate::fold::{Change, Fold, Outline, Settings as FoldSettings};
 use crate::log::{Log, Recovered};
 use crate::metrics::Metrics;
-use crate::store::{Store, StoreError};
+use crate::store::{RecentEpisode, Store, StoreError};
 
 /// Bounds of batches, and of what waits in memory.
 #[derive(Clone, Debug)]
@@ -63,8 +63,9 @@ impl Default for Settings {
 const RECOVER_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long writing episodes may take.
 const EPISODES_TIME_MAX: Duration = Duration::from_secs(10);
-/// A batch that was first sent longer ago may have left the tables' window of tokens.
-const SENT_AGE_MAX: Duration = Duration::from_secs(900);
+/// A batch that was first sent longer ago may have left the tables' window of tokens, where there are
+/// more than twenty collectors: docs/guarantees.md has the sum.
+const SENT_AGE_MAX: Duration = Duration::from_secs(3_600);
 /// Between two tries of what keeps all else waiting.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
@@ -221,6 +222,9 @@ impl Batcher {
         let limit = self.settings.fold.polls_max;
         // Episodes first: one that another collector writes meanwhile must not look stale.
         let mut stale = self.store.recent_episodes(horizon).await?;
+        // The clock may have been set back since they were written.
+        let written = stale.iter().map(RecentEpisode::revision).max();
+        self.revision = self.revision.max(written.unwrap_or(0));
         let polls = self.store.recent_polls(horizon, limit).await?;
         self.folded_ns = since;
         block_in_place(|| {

@@ -19,6 +19,8 @@ use crate::store::{Store, StoreError, Table};
 /// Between two tries, at least and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// After so many times ClickHouse will not find it later, nor take it under the same token.
+const MISSING_MAX: u32 = 5;
 
 /// A batch that the log knows.
 pub(super) struct Batch {
@@ -63,14 +65,39 @@ impl Sender {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Sent, Stopped> {
         let mut without_polls = HashSet::new();
-        for table in Table::ALL {
-            for sequence in self.send_table(table, &batch, stop).await? {
-                if table == Table::Polls {
-                    without_polls.insert(sequence);
+        let (mut pause, mut missing) = (PAUSE_MIN, 0);
+        loop {
+            for table in Table::ALL {
+                for sequence in self.send_table(table, &batch, stop).await? {
+                    if table == Table::Polls {
+                        without_polls.insert(sequence);
+                    }
                 }
             }
+            let Err(error) = self.look_up(&batch, &without_polls).await else {
+                return Ok(Sent { batch, without_polls });
+            };
+            self.metrics.not_found();
+            missing += u32::from(matches!(error, StoreError::Missing { .. }));
+            if missing > MISSING_MAX {
+                tracing::error!("batch {} is given up: {error}", batch.mark.id);
+                return Ok(Sent { batch, without_polls });
+            }
+            let id = &batch.mark.id;
+            tracing::error!("batch {id} was taken and can't be found; it is sent again: {error}");
+            wait(pause, stop).await?;
+            pause = (pause * 2).min(PAUSE_MAX);
         }
-        Ok(Sent { batch, without_polls })
+    }
+
+    /// Asks for the last poll of a batch, or, where it has none, whether ClickHouse is there at all.
+    /// Whatever answers in its place is found out before the log gives up what it was sent.
+    async fn look_up(&self, batch: &Batch, without_polls: &HashSet<u64>) -> Result<(), StoreError> {
+        let stored = batch.entries.iter().filter(|it| !without_polls.contains(&it.sequence));
+        match stored.flat_map(|entry| &entry.rows.polls).next_back() {
+            Some(poll) => self.store.look_up(poll).await,
+            None => self.store.server_version().await.map(drop),
+        }
     }
 
     /// Sends a table's rows, in halves where ClickHouse refuses some of them. The halves follow

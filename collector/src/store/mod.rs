@@ -16,6 +16,7 @@ pub(crate) use alerts::{NotificationRow, Times, TransitionRow};
 pub(crate) use insert::Table;
 pub(crate) use migrate::MigrateError;
 pub(crate) use read::{Answer, PanelQuery};
+pub(crate) use rows::RecentEpisode;
 
 /// How to reach ClickHouse.
 #[derive(Clone, Debug)]
@@ -71,6 +72,16 @@ pub(crate) enum StoreError {
         code: u32,
         /// What it said.
         reason: String,
+    },
+    /// It said that it has rows, and does not find them.
+    #[error(
+        "ClickHouse at {url} does not have what it took. Either several servers are behind this \
+         address that do not share their data: name one, or make them replicas; or it was killed \
+         while it wrote"
+    )]
+    Missing {
+        /// Where.
+        url: String,
     },
     /// Anything else.
     #[error("ClickHouse at {url} did not answer as expected: {reason}")]

@@ -259,9 +259,15 @@ pub(crate) struct RecentEpisode {
     instance: String,
     function: String,
     start_ns: i64,
+    revision: u64,
 }
 
 impl RecentEpisode {
+    /// The number of the write that it is from.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// Its id.
     pub(crate) fn id(&self) -> u64 {
         self.episode_id

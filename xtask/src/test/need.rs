@@ -76,6 +76,16 @@ pub(crate) fn python(interrupt: &Interrupt) -> anyhow::Result<()> {
     apt("python3-venv", interrupt)
 }
 
+/// The library that sets a program's clock: a test has the collector's jump by days.
+pub(crate) fn faketime(interrupt: &Interrupt) -> anyhow::Result<()> {
+    let folders = std::fs::read_dir("/usr/lib").context("cannot list /usr/lib")?;
+    let paths = folders.flatten().map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    if paths.into_iter().any(|path| path.exists()) {
+        return Ok(());
+    }
+    apt("libfaketime", interrupt)
+}
+
 /// Installs into the virtual environment, and makes that first when it is absent.
 fn pip(arguments: &[&str], interrupt: &Interrupt) -> anyhow::Result<()> {
     let venv = made("python-venv")?;

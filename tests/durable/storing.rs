@@ -1,0 +1,95 @@
+//! What ClickHouse said that it stored: whether it has it, for how long it knows it, and whether it
+//! is on its disk.
+
+use holdup_tests::collector::{Collector, eventually};
+use prost::Message;
+
+use super::engine::Engine;
+use super::proxy::{Fault, Proxy};
+use super::{assert_once, folder, metric};
+use crate::receiving::{PROTOBUF, request, send};
+
+#[test]
+fn an_insert_that_succeeds_and_stores_nothing_is_found_out_and_sent_again() {
+    let data = folder();
+    let engine = Engine::start(&data.path().join("engine"));
+    let proxy = Proxy::start(engine.address());
+    let collector = Collector::start(data.path(), &["--clickhouse-url", &proxy.url()]);
+    let not_found = || metric(&collector, "holdup_batches_not_found_total");
+    proxy.fail_insert(Fault::Swallows);
+    assert_eq!(send(&collector, &[PROTOBUF], request("empty", 0..9).encode_to_vec()).status, 200);
+    collector.settle();
+    assert_eq!(not_found(), 1, "{}", collector.log());
+    // Something that says yes to everything is no ClickHouse, however often it is asked.
+    proxy.answers_itself(true);
+    assert_eq!(send(&collector, &[PROTOBUF], request("empty", 9..20).encode_to_vec()).status, 200);
+    eventually("it is asked again and again", || (not_found() > 7).then_some(()));
+    proxy.answers_itself(false);
+    assert_once(&collector, "empty", 20);
+}
+
+#[test]
+fn a_batch_that_comes_again_after_many_of_other_collectors_counts_once() {
+    let data = folder();
+    let engine = Engine::start(&data.path().join("engine"));
+    let proxy = Proxy::start(engine.address());
+    let start = || Collector::start(data.path(), &["--clickhouse-url", &proxy.url()]);
+    let collector = start();
+    proxy.hold_answers();
+    assert_eq!(send(&collector, &[PROTOBUF], request("late", 0..10).encode_to_vec()).status, 200);
+    eventually("ClickHouse has the batch", || (proxy.held() == 1).then_some(()));
+    collector.kill();
+    proxy.release_answers();
+    // Others insert meanwhile. A block is what one insert has of one month.
+    let others =
+        Collector::start(&data.path().join("engine"), &["--clickhouse-url", &engine.url()]);
+    others.sql("ALTER TABLE functions_1m MODIFY SETTING fsync_after_insert = 0");
+    for insert in 0..3 {
+        let months = (0..400_u64).map(|month| 1_800_000_000 + month * 31 * 86_400);
+        let rows: Vec<String> = months.map(|month| format!("('{month}', 'others')")).collect();
+        others.sql(&format!(
+            "INSERT INTO functions_1m (minute, service)
+             SETTINGS max_partitions_per_insert_block = 0, async_insert = 0,
+                 insert_deduplication_token = 'others-{insert}'
+             VALUES {}",
+            rows.join(", ")
+        ));
+    }
+    let blocks = others.sql(
+        "SELECT max(max_block_number) FROM system.parts
+         WHERE database = 'holdup' AND table = 'functions_1m'",
+    );
+    assert!(blocks.parse::<u32>().expect("a number") > 1_200, "{blocks} blocks");
+    let collector = start();
+    assert_once(&collector, "late", 10);
+    assert_eq!(metric(&collector, "holdup_batches_sent_again_total"), 1);
+}
+
+#[test]
+fn rows_are_on_the_disk_of_clickhouse_before_it_answers() {
+    let data = folder();
+    let engine = Engine::start(&data.path().join("engine"));
+    let proxy = Proxy::start(engine.address());
+    let collector = Collector::start(data.path(), &["--clickhouse-url", &proxy.url()]);
+    let lacking = collector.sql(
+        "SELECT groupArray(name) FROM system.tables
+         WHERE database = 'holdup' AND engine LIKE '%MergeTree'
+             AND name NOT IN ('episodes', 'schema_migrations')
+             AND NOT (engine_full LIKE '%fsync_after_insert = 1, fsync_part_directory = 1%')",
+    );
+    assert_eq!(lacking, "[]", "what can't be made again from the rest is synced");
+    let events = |event: &str| {
+        let asked = format!("SELECT sum(value) FROM system.events WHERE event = '{event}'");
+        let client = holdup_tests::collector::client();
+        let answer = client.post(engine.url()).body(asked).send().expect("ClickHouse answers");
+        answer.text().expect("text").trim().parse::<u64>().expect("a number")
+    };
+    let before = [events("FileSync"), events("DirectorySync")];
+    proxy.hold_answers();
+    assert_eq!(send(&collector, &[PROTOBUF], request("synced", 0..10).encode_to_vec()).status, 200);
+    eventually("ClickHouse has answered", || (proxy.held() == 1).then_some(()));
+    let after = [events("FileSync"), events("DirectorySync")];
+    assert!(after[0] > before[0] && after[1] > before[1], "{before:?} {after:?}");
+    proxy.release_answers();
+    assert_once(&collector, "synced", 10);
+}
