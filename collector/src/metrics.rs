@@ -200,11 +200,7 @@ impl Metrics {
                 "episodes_remembered",
                 "Episodes that late spans may still join.",
             ),
-            functions_overflowed: add(
-                r,
-                "fold_overflow",
-                "Polls folded under otel.metric.overflow.",
-            ),
+            functions_overflowed: add(r, "fold_overflow", "Polls folded as otel.metric.overflow."),
             polls_unremembered: add(
                 r,
                 "fold_unremembered",

@@ -52,6 +52,36 @@ ALTER TABLE heartbeats
     MODIFY TTL greatest(toDateTime(last_seen), stored) + INTERVAL 30 DAY
     SETTINGS materialize_ttl_after_modify = 0;
 
+ALTER TABLE functions_1h
+    ADD COLUMN IF NOT EXISTS stored SimpleAggregateFunction(max, DateTime('UTC')) DEFAULT now() CODEC(Delta, ZSTD(1));
+ALTER TABLE functions_1h
+    MODIFY TTL greatest(hour, stored) + INTERVAL 400 DAY
+    SETTINGS materialize_ttl_after_modify = 0;
+
+ALTER TABLE services_1m
+    ADD COLUMN IF NOT EXISTS stored SimpleAggregateFunction(max, DateTime('UTC')) DEFAULT now() CODEC(Delta, ZSTD(1));
+ALTER TABLE services_1m
+    MODIFY TTL greatest(minute, stored) + INTERVAL 90 DAY
+    SETTINGS materialize_ttl_after_modify = 0;
+
+ALTER TABLE services_1h
+    ADD COLUMN IF NOT EXISTS stored SimpleAggregateFunction(max, DateTime('UTC')) DEFAULT now() CODEC(Delta, ZSTD(1));
+ALTER TABLE services_1h
+    MODIFY TTL greatest(hour, stored) + INTERVAL 400 DAY
+    SETTINGS materialize_ttl_after_modify = 0;
+
+ALTER TABLE polls_1h
+    ADD COLUMN IF NOT EXISTS stored SimpleAggregateFunction(max, DateTime('UTC')) DEFAULT now() CODEC(Delta, ZSTD(1));
+ALTER TABLE polls_1h
+    MODIFY TTL greatest(hour, stored) + INTERVAL 400 DAY
+    SETTINGS materialize_ttl_after_modify = 0;
+
+ALTER TABLE polls_1m
+    ADD COLUMN IF NOT EXISTS stored SimpleAggregateFunction(max, DateTime('UTC')) DEFAULT now() CODEC(Delta, ZSTD(1));
+ALTER TABLE polls_1m
+    MODIFY TTL greatest(minute, stored) + INTERVAL 90 DAY
+    SETTINGS materialize_ttl_after_modify = 0;
+
 -- A batch may be sent again after its collector was away for hours, and other collectors go on meanwhile:
 -- docs/guarantees.md says for how many hours of how many collectors this many blocks are enough. These
 -- are the tables in which a row that comes twice counts twice; poll_spans is the source of its rollups.
@@ -65,6 +95,16 @@ ALTER TABLE poll_histograms MODIFY SETTING
 ALTER TABLE runtime_gauges MODIFY SETTING
     non_replicated_deduplication_window = 50000, fsync_after_insert = 1, fsync_part_directory = 1;
 ALTER TABLE tasks MODIFY SETTING
+    non_replicated_deduplication_window = 50000, fsync_after_insert = 1, fsync_part_directory = 1;
+ALTER TABLE functions_1h MODIFY SETTING
+    non_replicated_deduplication_window = 50000, fsync_after_insert = 1, fsync_part_directory = 1;
+ALTER TABLE services_1m MODIFY SETTING
+    non_replicated_deduplication_window = 50000, fsync_after_insert = 1, fsync_part_directory = 1;
+ALTER TABLE services_1h MODIFY SETTING
+    non_replicated_deduplication_window = 50000, fsync_after_insert = 1, fsync_part_directory = 1;
+ALTER TABLE polls_1h MODIFY SETTING
+    non_replicated_deduplication_window = 50000, fsync_after_insert = 1, fsync_part_directory = 1;
+ALTER TABLE polls_1m MODIFY SETTING
     non_replicated_deduplication_window = 50000, fsync_after_insert = 1, fsync_part_directory = 1;
 ALTER TABLE functions MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1;
 ALTER TABLE services MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1;

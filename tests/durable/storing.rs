@@ -78,6 +78,17 @@ fn rows_are_on_the_disk_of_clickhouse_before_it_answers() {
              AND NOT (engine_full LIKE '%fsync_after_insert = 1, fsync_part_directory = 1%')",
     );
     assert_eq!(lacking, "[]", "what can't be made again from the rest is synced");
+    let forgetful = collector.sql(
+        "SELECT groupArray(name) FROM system.tables AS t
+         WHERE database = 'holdup' AND engine LIKE '%MergeTree'
+             AND NOT (engine_full LIKE '%non_replicated_deduplication_window = 50000%')
+             AND name IN
+             (
+                 SELECT table FROM system.columns
+                 WHERE database = 'holdup' AND type LIKE 'SimpleAggregateFunction(sum%'
+             )",
+    );
+    assert_eq!(forgetful, "[]", "what adds up remembers the batches that it has");
     let events = |event: &str| {
         let asked = format!("SELECT sum(value) FROM system.events WHERE event = '{event}'");
         let client = holdup_tests::collector::client();
