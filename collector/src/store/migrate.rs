@@ -67,7 +67,8 @@ impl Store {
             return Err(MigrateError::Newer { database: database.clone(), found, known });
         }
         let mut applied = Vec::new();
-        // Not all above the newest: a step of another branch may have come before one of a lower number.
+        // Not all above the newest: a step of another branch may have come before one of a lower
+        // number.
         for step in steps.into_iter().filter(|m| !had.contains(&m.version)) {
             self.apply(&step)
                 .await
