@@ -11,6 +11,7 @@ use crate::polling::slot;
 use crate::polling::thread::Owner;
 use crate::polling::timed::Wait;
 use crate::watchdog::ledger::Key;
+use crate::watchdog::spans;
 
 /// Slow polls that are remembered.
 pub(crate) const POLLS_MAX: usize = 512;
@@ -116,11 +117,14 @@ fn going_on(runtime_id: Id, until: u64) -> Vec<Held> {
         let owner = slot.owner()?;
         let is_of_it = runtime(&owner) == Some(runtime_id) && snapshot.start < until;
         let is_slow = clock::now().saturating_sub(snapshot.start) >= slot.threshold();
-        (is_of_it && is_slow).then(|| Held {
+        if !is_of_it || !is_slow {
+            return None;
+        }
+        Some(Held {
             key: (slot.id(), snapshot.start),
             end: u64::MAX,
             runtime: Some(runtime_id),
-            function: snapshot.site.function().into_owned(),
+            function: spans::place(&snapshot)?.function(),
             blame: None,
         })
     });

@@ -1,7 +1,7 @@
 //! Which threads may be looked at: each registers itself, and takes itself out before it ends.
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::stack::ffi;
 
@@ -105,10 +105,15 @@ pub(crate) fn target(tid: i32) -> Option<Target> {
     (thread.tid.load(Ordering::Acquire) == tid).then_some(Target { tid, stack_high })
 }
 
-/// Keeps a thread from ending until the result is dropped. None when it isn't registered any more.
+/// Keeps a thread from ending until the result is dropped. None when it isn't registered any more, is
+/// about to end, or is kept already.
 pub(super) fn hold(target: &Target) -> Option<Present> {
     let thread = find(target.tid)?;
-    let guard = thread.hold();
+    let guard = match thread.present.try_lock() {
+        Ok(guard) => guard,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => return None,
+    };
     let stack_low = thread.stack_low.load(Ordering::Relaxed);
     let stack_high = thread.stack_high.load(Ordering::Relaxed);
     let same = thread.tid.load(Ordering::Relaxed) == target.tid && stack_high == target.stack_high;
@@ -135,6 +140,7 @@ mod tests {
             let on_stack = std::ptr::from_ref(&registered).addr() as u64;
             let present = hold(&target).unwrap();
             assert!(present.stack_low < on_stack && on_stack < present.stack_high);
+            assert!(hold(&target).is_none(), "who keeps it would wait for itself");
             drop(present);
             drop(registered);
             (tid, target)

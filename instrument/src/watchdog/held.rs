@@ -30,8 +30,9 @@ const OLD_NS: u64 = 2_000_000_000;
 
 pub(super) struct Held {
     workers: Vec<Worker>,
-    sampler: Sampler,
-    /// What a thread left that was asked for its stack.
+    /// The thread that was asked for its stack and has yet to answer.
+    asked: Option<Target>,
+    /// What a thread left that was asked.
     answered: Option<(Target, RawStack)>,
     ids: RandomIdGenerator,
 }
@@ -59,15 +60,16 @@ struct Signs {
 }
 
 impl Held {
-    pub(super) fn new(stacks: stack::Settings) -> Self {
+    pub(super) fn new() -> Self {
         let ids = RandomIdGenerator::default();
-        Self { workers: Vec::new(), sampler: Sampler::new(stacks), answered: None, ids }
+        Self { workers: Vec::new(), asked: None, answered: None, ids }
     }
 
     /// Looks at all workers. The watchdog has to stay awake while one is not parked.
-    pub(super) fn scan(&mut self, activity: Activity) -> Activity {
+    pub(super) fn scan(&mut self, activity: Activity, sampler: &mut Sampler) -> Activity {
         let slots = slot::used();
-        self.answered = self.sampler.answered();
+        self.answered = self.asked.and_then(|_| sampler.answered());
+        self.asked.take_if(|_| !sampler.is_asking());
         self.workers.resize(slots.len(), Worker::default());
         let (mut activity, now) = (activity, clock::now());
         for (index, slot) in slots.iter().enumerate() {
@@ -77,7 +79,7 @@ impl Held {
                 *worker = Worker::default();
                 continue;
             }
-            let _ = self.look(index, slot, turn);
+            let _ = self.look(index, slot, turn, sampler);
             let since = self.workers.get(index).map_or(0, |worker| worker.since);
             let is_old = now.saturating_sub(since) >= clock::ticks(OLD_NS);
             activity = match activity {
@@ -88,18 +90,26 @@ impl Held {
         activity
     }
 
-    /// Whether a thread is to answer soon, and kept from ending until it has.
-    pub(super) fn is_asking(&self) -> bool {
-        self.sampler.is_asking()
-    }
-
     /// The stack of a thread, or the one that it left since it was asked.
-    fn sample(&mut self, target: &Target) -> Option<RawStack> {
-        let answered = self.answered.take_if(|(of, _)| of == target);
-        answered.map(|(_, stack)| stack).or_else(|| self.sampler.begin(target))
+    fn sample(&mut self, target: &Target, sampler: &mut Sampler) -> Option<RawStack> {
+        if let Some((_, stack)) = self.answered.take_if(|(of, _)| of == target) {
+            return Some(stack);
+        }
+        let was_asking = sampler.is_asking();
+        let stack = sampler.begin(target);
+        if !was_asking && sampler.is_asking() {
+            self.asked = Some(*target);
+        }
+        stack
     }
 
-    fn look(&mut self, index: usize, slot: &'static Slot, turn: u64) -> Option<()> {
+    fn look(
+        &mut self,
+        index: usize,
+        slot: &'static Slot,
+        turn: u64,
+        sampler: &mut Sampler,
+    ) -> Option<()> {
         let owner = slot.owner()?;
         let runtime = registry::find(slot.turn.runtime())?;
         let worker = self.workers.get_mut(index)?;
@@ -125,19 +135,20 @@ impl Held {
         if worker.is_replaced || held_ns < threshold_ns / 2 || slot.turn.was_held_before(since) {
             return None;
         }
+        let key = (slot.id(), since);
+        let is_enough = |seen: &Seen| seen.stacks.len() >= STACKS_MAX;
+        let wants_stack = !ledger::lock().polls.get(&key).is_some_and(is_enough);
         let target = i32::try_from(owner.thread.id).ok().and_then(stack::target);
-        let stack = target.and_then(|target| self.sample(&target));
+        let target = target.filter(|_| wants_stack);
+        let stack = target.and_then(|target| self.sample(&target, sampler));
         slot.note_look(since);
         let usage = scan::usage(&owner);
         let snapshot = Snapshot { site: runtime.site(), span: 0, start: since, nested: 0 };
         let mut ledger = ledger::lock();
-        let key = (slot.id(), since);
         let throttled = ledger.throttled;
         let seen = ledger.seen(key, || Seen::new(&snapshot, now, usage))?;
         seen.look(Reading { at: now, nested: 0, usage }, probe::doing(owner.thread.id));
-        if seen.stacks.len() < STACKS_MAX {
-            seen.stacks.extend(stack);
-        }
+        seen.stacks.extend(stack);
         if held_ns < threshold_ns.max(seen.report_at_ns) || !slot.turn.hold(turn, since) {
             return None;
         }

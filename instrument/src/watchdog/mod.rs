@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use crate::install::InstallError;
 use crate::polling::{attention, clock, slot};
+use crate::stack::{self, Sampler};
+use crate::thresholds;
 use crate::watchdog::held::Held;
 use crate::watchdog::lateness::Lateness;
 use crate::watchdog::rhythm::Rhythm;
 use crate::watchdog::scan::{Activity, Scanner};
-use crate::{stack, thresholds};
 
 mod cause;
 mod ffi;
@@ -63,10 +64,10 @@ pub(crate) fn start(stacks: stack::Settings) -> Result<Watchdog, InstallError> {
     let (ready, is_ready) = sync_channel(1);
     let body = move || {
         ffi::ask_for_priority();
-        let (held, scanner) = (Held::new(stacks), Scanner::new(stacks));
+        let sampler = Sampler::new(stacks);
         attention::set_sleeper(Some(thread::current()));
         let _ = ready.send(());
-        run(&stopped, held, scanner);
+        run(&stopped, sampler);
     };
     let thread = thread::Builder::new()
         .name("holdup-watchdog".to_owned())
@@ -87,14 +88,16 @@ impl Drop for Watchdog {
     }
 }
 
-fn run(stop: &AtomicBool, mut held: Held, mut scanner: Scanner) {
+fn run(stop: &AtomicBool, mut sampler: Sampler) {
+    let (mut held, mut scanner) = (Held::new(), Scanner::new());
     let mut lateness = Lateness::new();
     let (mut idle, mut has_slept) = (0, false);
     while !stop.load(Ordering::Acquire) {
         let rhythm = Rhythm::of(thresholds::lowest_ns());
         let scanned = clock::now();
-        let activity = held.scan(scanner.scan(rhythm));
-        let is_asking = scanner.is_asking() || held.is_asking();
+        let activity = held.scan(scanner.scan(rhythm, &mut sampler), &mut sampler);
+        // That thread is kept from ending until it has answered.
+        let is_asking = sampler.is_asking();
         idle = if activity == Activity::Polls { 0 } else { idle + 1 };
         let most = match activity {
             _ if is_asking => ASKING.min(scanner.pause(rhythm.period())),

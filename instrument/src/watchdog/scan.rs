@@ -39,13 +39,12 @@ pub(super) enum Activity {
 
 pub(super) struct Scanner {
     threads: Vec<Watched>,
-    sampler: Option<Sampler>,
     throttle: Throttle,
     drivers: Drivers,
     ids: RandomIdGenerator,
     /// Polls whose stack is to be taken after the look at all slots.
     wanted: Vec<Wanted>,
-    /// The poll whose thread was asked for its stack last.
+    /// The poll whose thread was asked for its stack and has yet to answer.
     asked: Option<(Key, Target)>,
     /// When some poll is to be looked at next, in ticks.
     next: u64,
@@ -128,10 +127,9 @@ struct Now {
 }
 
 impl Scanner {
-    pub(super) fn new(stacks: stack::Settings) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             threads: Vec::new(),
-            sampler: Some(Sampler::new(stacks)),
             throttle: Throttle::open(),
             drivers: Drivers::default(),
             ids: RandomIdGenerator::default(),
@@ -140,11 +138,6 @@ impl Scanner {
             next: 0,
             has_read_throttled: false,
         }
-    }
-
-    /// Whether a thread is to answer soon, and kept from ending until it has.
-    pub(super) fn is_asking(&self) -> bool {
-        self.sampler.as_ref().is_some_and(Sampler::is_asking)
     }
 
     /// How long all polls can be left alone, for so many ticks at most.
@@ -158,7 +151,7 @@ impl Scanner {
         self.threads.iter_mut().for_each(|thread| thread.due = 0);
     }
 
-    pub(super) fn scan(&mut self, rhythm: Rhythm) -> Activity {
+    pub(super) fn scan(&mut self, rhythm: Rhythm, sampler: &mut Sampler) -> Activity {
         let slots = slot::used();
         self.threads.resize_with(slots.len(), Watched::default);
         let now = Now { at: clock::now(), rhythm };
@@ -207,23 +200,23 @@ impl Scanner {
         // The time of the beginning: a poll that ended since may not have been looked at.
         ledger.settle(now.at, rhythm.lowest);
         drop(ledger);
-        self.take_stacks(rhythm);
+        self.take_stacks(rhythm, sampler);
         activity
     }
 
     /// Takes the stacks that are wanted. A poll that has none yet is looked at for a while: whoever
     /// runs may block, and has to be seen to run for a moment before it is interrupted.
-    fn take_stacks(&mut self, rhythm: Rhythm) {
-        let Some(sampler) = self.sampler.as_mut() else { return };
+    fn take_stacks(&mut self, rhythm: Rhythm, sampler: &mut Sampler) {
         // One thread at a time can be interrupted.
         self.wanted.sort_by_key(|wanted| wanted.has_stacks);
         let start = Instant::now();
         loop {
-            if let Some((target, stack)) = sampler.answered()
-                && let Some((key, _)) = self.asked.take_if(|(_, of)| *of == target)
-            {
-                keep(key, stack, &target, rhythm.lowest);
-                self.wanted.retain(|wanted| wanted.key != key);
+            if let Some((key, target)) = self.asked {
+                if let Some((_, stack)) = sampler.answered() {
+                    keep(key, stack, &target, rhythm.lowest);
+                    self.wanted.retain(|wanted| wanted.key != key);
+                }
+                self.asked.take_if(|_| !sampler.is_asking());
             }
             self.wanted
                 .retain(|wanted| !take_stack(sampler, wanted, &mut self.asked, rhythm.lowest));
@@ -275,9 +268,10 @@ impl Scanner {
         let before = std::mem::replace(&mut thread.usage, reading.usage.unwrap_or_default());
         let earlier = snapshot.start.saturating_sub(thread.read);
         thread.read = reading.at;
-        // A poll that is seen in time is one that can't hide its beginning behind what was before.
-        let is_late = age >= now.rhythm.lowest;
-        let earlier = if is_late { clock::nanoseconds(earlier) } else { 0 };
+        // A poll that is seen in time is one that can't hide its beginning behind what was before; if
+        // what was before is known.
+        let is_in_time = age < now.rhythm.lowest && earlier <= 2 * now.rhythm.period();
+        let earlier = if is_in_time { 0 } else { clock::nanoseconds(earlier) };
         let target = thread.target;
         if let Some(usage) = reading.usage {
             ledger.note_totals(slot.id(), reading.at, before, usage);
@@ -326,11 +320,7 @@ impl Scanner {
         ledger: &mut Ledger,
     ) -> Option<u64> {
         let owner = self.threads.get(index)?.owner.clone()?;
-        let place = if polled_spans::is_span(snapshot.site) {
-            Place::Span(spans::metadata(snapshot.span)?)
-        } else {
-            Place::Site(snapshot.site)
-        };
+        let place = spans::place(&snapshot)?;
         let threshold_ns = match place {
             Place::Site(site) => thresholds::of_site(site, owner.runtime_name()),
             Place::Span(_) => thresholds::of_function(&place.function(), owner.runtime_name()),
@@ -341,7 +331,6 @@ impl Scanner {
         let own_ns = clock::nanoseconds(own);
         let key = (slot.id(), snapshot.start);
         let throttled = ledger.throttled;
-        let all_blocked = victims::all_workers_blocked(&owner, self.blocked(&owner));
         let seen = ledger.polls.get_mut(&key)?;
         let mut findings = seen.conclude(None, own_ns, throttled);
         let to_blame = own_ns.saturating_sub(findings.descheduled());
@@ -351,7 +340,7 @@ impl Scanner {
         }
         seen.report_at_ns = next_report_ns(to_blame, threshold_ns);
         let missing_ns = seen.report_at_ns.saturating_sub(to_blame);
-        seen.stalled |= all_blocked;
+        seen.stalled |= victims::all_workers_blocked(&owner, self.blocked(&owner));
         let ids = *seen.ids.get_or_insert_with(|| Ids {
             trace: self.ids.new_trace_id(),
             span: self.ids.new_span_id(),

@@ -9,6 +9,10 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::Metadata;
 
+use crate::polling::record::Place;
+use crate::polling::slot::Snapshot;
+use crate::polling::spans as polled_spans;
+
 /// Functions that are remembered.
 const FUNCTIONS_MAX: usize = 4096;
 
@@ -29,6 +33,15 @@ pub(super) fn is_poll(id: u64) -> bool {
     let Some(function) = metadata(id) else { return false };
     let all = ASYNC.lock().unwrap_or_else(PoisonError::into_inner);
     all.as_ref().is_some_and(|all| all.contains(&ptr::from_ref(function).addr()))
+}
+
+/// What a poll that goes on is of; none where its span isn't known any more.
+pub(crate) fn place(snapshot: &Snapshot) -> Option<Place> {
+    if polled_spans::is_span(snapshot.site) {
+        metadata(snapshot.span).map(Place::Span)
+    } else {
+        Some(Place::Site(snapshot.site))
+    }
 }
 
 /// What a span is about, if some subscriber with the layer still has it.
