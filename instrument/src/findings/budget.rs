@@ -28,6 +28,11 @@ impl Budget {
         }
         may
     }
+
+    /// The report was not made after all.
+    pub(super) fn give_back(&mut self) {
+        self.left = (self.left + 1.0).min(self.per_minute);
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +48,8 @@ mod tests {
         assert!(budget.spend(start + Duration::from_millis(1_100)));
         let later = start + 10 * MINUTE;
         assert_eq!((0..100).filter(|_| budget.spend(later)).count(), 60);
+        budget.give_back();
+        assert!(budget.spend(later) && !budget.spend(later));
         assert!(!Budget::new(0, start).spend(later));
     }
 }

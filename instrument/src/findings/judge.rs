@@ -126,11 +126,16 @@ impl Judge {
     }
 
     fn of_stall(&mut self, stall: Stall) -> Option<Told> {
-        if self.announced.len() >= ANNOUNCED_MAX || !self.may_report(false) {
+        // What isn't told while it lasts is counted when it ends.
+        if self.announced.len() >= ANNOUNCED_MAX || !self.budget.spend(Instant::now()) {
             return None;
         }
         let was_announced = self.announced.contains_key(&stall.key);
-        let mut told = self.tell(&subject_of(&stall, true), &stall.findings, was_announced)?;
+        let told = self.tell(&subject_of(&stall, true), &stall.findings, was_announced);
+        if told.is_none() {
+            self.budget.give_back();
+        }
+        let mut told = told?;
         told.span = told.span.filter(|_| self.settings.sends_stalls);
         self.announced.insert(stall.key, stall);
         Some(told)
@@ -191,8 +196,11 @@ impl Judge {
             runtime: runtime.map(Box::from),
             is_stall: false,
         };
-        let told = self.tell(&subject, &findings, was_announced)?;
-        Some(Told { has_spent_budget: record.has_spent_budget, ..told })
+        let told = self.tell(&subject, &findings, was_announced);
+        if told.is_none() {
+            self.budget.give_back();
+        }
+        Some(Told { has_spent_budget: record.has_spent_budget, ..told? })
     }
 
     /// Whether the code kept the thread for as long as the threshold. A standstill of the process
@@ -240,7 +248,9 @@ impl Judge {
             return None;
         }
         if !was_announced && thresholds::allows(&resolved.frames, &subject.place.function()) {
-            allow::count();
+            if !subject.is_stall {
+                allow::count();
+            }
             return None;
         }
         // Descheduled by more than it had of its own, it is in here because that was asked for.

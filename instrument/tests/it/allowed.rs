@@ -101,3 +101,22 @@ fn a_list_allows_by_the_functions_on_the_stack() {
     on_one_thread(async { block(60) }.detect_blocking("it::other"));
     assert_eq!(names(&session.finish()), ["it::other"]);
 }
+
+#[test]
+fn what_a_list_allows_leaves_the_budget_to_the_rest_and_is_counted_once() {
+    let session =
+        Session::with(|builder| builder.allow("it::allowed::serves").reports_per_minute(3));
+    // Long enough to be looked at several times while they last.
+    for _ in 0..6 {
+        on_one_thread(async { serves() }.detect_blocking("it::serves"));
+    }
+    on_one_thread(async { block(60) }.detect_blocking("it::other"));
+    let receiver = session.end();
+    assert_eq!(names(&receiver.polls()), ["it::other"]);
+    let counted = receiver.numbers("holdup.poll.allowed").into_iter();
+    let counted = counted.map(|(_, point)| match point.value {
+        Some(Value::AsInt(count)) => count,
+        _ => 0,
+    });
+    assert_eq!(counted.sum::<i64>(), 6);
+}
