@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::polling::debug::Unpolled;
+use crate::polling::debug::{self, Unpolled, What};
 use crate::polling::site::{self, Site};
+use crate::polling::tasks::Place;
 use crate::polling::timed::{Account, Limits, Wakes};
 use crate::polling::{clock, poll, switch};
 
@@ -47,6 +48,8 @@ pin_project! {
 struct Ledger {
     site: &'static Site,
     unpolled: Unpolled,
+    // In the table of live tasks.
+    place: Place,
     account: Account,
     wakes: Arc<Wakes>,
     slow_await_ns: Option<u64>,
@@ -108,7 +111,9 @@ pub fn timed_at<F: Future>(site: &'static Site, future: F) -> Timed<F> {
     let waker = Waker::from(Arc::clone(&wakes));
     let account = Account::default();
     let unpolled = Unpolled::new(site);
-    let ledger = Ledger { site, unpolled, account, wakes, slow_await_ns: None, starved_ns: None };
+    let (slow_await_ns, starved_ns) = (None, None);
+    let place = Place::none();
+    let ledger = Ledger { site, unpolled, place, account, wakes, slow_await_ns, starved_ns };
     Timed { ledger, waker, future }
 }
 
@@ -163,6 +168,7 @@ impl<F: Future> Future for Timed<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        let is_first = this.ledger.unpolled.is_armed();
         this.ledger.unpolled.disarm();
         if !switch::is_on() {
             return this.future.poll(context);
@@ -172,7 +178,7 @@ impl<F: Future> Future for Timed<F> {
         ledger.wakes.task.register(context.waker());
         let polling = ledger.begin();
         let result = this.future.poll(&mut Context::from_waker(this.waker));
-        drop(polling);
+        polling.end(result.is_pending(), is_first);
         ledger.returned(result.is_ready());
         result
     }
@@ -184,8 +190,11 @@ impl Ledger {
             self.account.start(Limits::resolve(self.slow_await_ns, self.starved_ns));
         }
         let entered = poll::enter(self.site);
+        if let Some(entered) = &entered {
+            self.place.enter(entered);
+        }
         self.account.enter(&self.wakes, clock::now());
-        Polling { account: &mut self.account, _entered: entered }
+        Polling { account: &mut self.account, place: &mut self.place, site: self.site, entered }
     }
 
     fn returned(&mut self, is_ready: bool) {
@@ -209,7 +218,28 @@ impl Drop for Ledger {
 /// A poll that goes on; its drop ends it, when it panics too.
 struct Polling<'a> {
     account: &'a mut Account,
-    _entered: Option<poll::Entered>,
+    place: &'a mut Place,
+    site: &'static Site,
+    entered: Option<poll::Entered>,
+}
+
+impl Polling<'_> {
+    /// The poll has returned. `is_first`: it was the first one, in debug mode.
+    fn end(mut self, is_pending: bool, is_first: bool) {
+        self.account.leave(clock::now());
+        if let Some(entered) = self.entered.take() {
+            let slow = if is_first { entered.slow() } else { None };
+            let duration = entered.leave();
+            if is_pending {
+                self.place.after(self.site, &entered, duration);
+            } else if let Some((start, duration)) = slow {
+                debug::note(self.site, What::OnePoll { start, duration });
+            }
+            std::mem::forget(entered);
+        }
+        // What its drop does is done.
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for Polling<'_> {

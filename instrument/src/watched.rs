@@ -113,22 +113,17 @@ impl<F: Future> Watched<F> {
         let this = self.project();
         if this.unpolled.is_armed() {
             this.unpolled.disarm();
-            return first_poll(this.site, this.future, context);
+            return first_poll(this.site, this.place, this.future, context);
         }
         let entered = poll::enter(this.site);
         if let Some(entered) = &entered {
-            this.place.begin(entered.start(), entered.slot_id());
+            this.place.enter(entered);
         }
         let result = this.future.poll(context);
         if let Some(entered) = &entered {
             let duration = entered.leave();
-            // A future that is ready at once needs no place.
-            if result.is_pending()
-                && !this.place.end(entered.start(), duration)
-                && entered.is_outermost()
-            {
-                this.place.take(this.site);
-                let _known = this.place.end(entered.start(), duration);
+            if result.is_pending() {
+                this.place.after(this.site, entered, duration);
             }
         }
         std::mem::forget(entered);
@@ -140,17 +135,24 @@ impl<F: Future> Watched<F> {
 #[cold]
 fn first_poll<F: Future>(
     site: &'static Site,
+    place: &mut Place,
     future: Pin<&mut F>,
     context: &mut Context<'_>,
 ) -> Poll<F::Output> {
     let entered = poll::enter(site);
+    if let Some(entered) = &entered {
+        place.enter(entered);
+    }
     let result = future.poll(context);
     if let Some(entered) = entered {
         let slow = entered.slow();
-        drop(entered);
-        if let Some((start, duration)) = slow.filter(|_| result.is_ready()) {
+        let duration = entered.leave();
+        if result.is_pending() {
+            place.after(site, &entered, duration);
+        } else if let Some((start, duration)) = slow {
             debug::note(site, What::OnePoll { start, duration });
         }
+        std::mem::forget(entered);
     }
     result
 }

@@ -83,13 +83,14 @@ pub(crate) struct Findings {
 }
 
 /// Has the log and the handlers told of what another part of the crate found. Not for the polling
-/// path. What doesn't fit is dropped: each of those parts has limits of its own.
-#[allow(dead_code)]
-pub(crate) fn submit(finding: Finding) {
+/// path. Whether there was room for it.
+pub(crate) fn submit(finding: Finding) -> bool {
     let mut submitted = SUBMITTED.lock().unwrap_or_else(PoisonError::into_inner);
-    if submitted.len() < SUBMITTED_MAX {
+    let has_room = submitted.len() < SUBMITTED_MAX;
+    if has_room {
         submitted.push(finding);
     }
+    has_room
 }
 
 /// Starts the thread. `spans` is told of what is to be sent, `sender` is woken for it.

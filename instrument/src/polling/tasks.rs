@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 
 use tokio::task::Id;
 
+use crate::polling::poll::Entered;
 use crate::polling::site::{Site, SiteCell};
 use crate::polling::{clock, runtime};
 
@@ -118,7 +119,7 @@ impl Place {
     /// Takes a place for the task that this thread polls, unless there is no room.
     #[cold]
     #[inline(never)]
-    pub(crate) fn take(&mut self, site: &'static Site) {
+    fn take(&mut self, site: &'static Site) {
         if !self.is_unregistered {
             let number = number(runtime::task());
             *self = Self::take_any(Task { site, number, tracks_wakes: false, is_hooked: false });
@@ -148,9 +149,15 @@ impl Place {
         Some(Self { entry: Some(entry), is_unregistered: false })
     }
 
+    /// A watched poll begins.
+    #[inline(always)]
+    pub(crate) fn enter(&self, entered: &Entered) {
+        self.begin(entered.start(), entered.slot_id());
+    }
+
     /// A poll begins.
     #[inline(always)]
-    pub(crate) fn begin(&self, began: u64, slot: usize) {
+    fn begin(&self, began: u64, slot: usize) {
         if let Some(entry) = self.entry {
             entry.began.store(began, Ordering::Relaxed);
             entry.slot.store(slot, Ordering::Relaxed);
@@ -160,7 +167,7 @@ impl Place {
     /// The poll that began then has ended. Whether there is a place for it. One thread polls a future
     /// at a time: no need for more than loads and stores.
     #[inline(always)]
-    pub(crate) fn end(&self, began: u64, duration: u64) -> bool {
+    fn end(&self, began: u64, duration: u64) -> bool {
         let Some(entry) = self.entry else { return false };
         let polls = entry.polls.load(Ordering::Relaxed);
         entry.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
@@ -168,6 +175,16 @@ impl Place {
         entry.busy.store(busy.wrapping_add(duration), Ordering::Relaxed);
         entry.ended.store(began.wrapping_add(duration.max(1)), Ordering::Relaxed);
         true
+    }
+
+    /// The poll has ended and the future is pending. A future that is ready at once needs no place, and
+    /// none has one in which another watched future is the outermost.
+    #[inline(always)]
+    pub(crate) fn after(&mut self, site: &'static Site, entered: &Entered, duration: u64) {
+        if !self.end(entered.start(), duration) && entered.is_outermost() {
+            self.take(site);
+            let _known = self.end(entered.start(), duration);
+        }
     }
 
     /// Whoever notes that the task is woken.

@@ -30,10 +30,10 @@ impl Stuck {
                 continue;
             }
             let wait = (known.key, known.ended);
-            if !self.told.contains(&wait) {
-                findings::submit(self.finding(&task));
+            // One for which there is no room is told of at a later look.
+            if self.told.contains(&wait) || findings::submit(self.finding(&task)) {
+                still.insert(wait);
             }
-            still.insert(wait);
         }
         self.told = still;
     }

@@ -152,6 +152,13 @@ fn a_task_of_one_long_poll_is_told_of() {
 }
 
 #[test]
+fn a_timed_future_of_one_long_poll_is_told_of() {
+    let found = Found::with_threshold(10 * MS);
+    on_one_thread(async { block(60) }.timed("it::one timed poll"));
+    assert_eq!(found.the(Kind::NeverYields).function, "it::one timed poll");
+}
+
+#[test]
 fn a_poll_that_uses_up_its_budget_is_told_of() {
     let found = Found::with_threshold(10 * MS);
     on_one_thread(async {

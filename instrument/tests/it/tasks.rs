@@ -1,5 +1,6 @@
 //! Dumps of the live tasks.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, mpsc};
@@ -193,5 +194,43 @@ fn a_task_that_waits_for_too_long_is_found_once() {
     // It looks once a second.
     assert!(told.recv_timeout(Duration::from_millis(2_500)).is_err(), "it is told once");
     stuck.abort();
+    drop(session);
+}
+
+#[test]
+fn every_task_that_waits_for_too_long_is_found_however_many_there_are() {
+    const TASKS: usize = 150;
+    let dumps = TaskDumps::default().stuck_after(Duration::from_millis(200));
+    let (tell, told) = mpsc::channel();
+    let session = Session::with(|builder| {
+        builder.task_dumps(dumps).on_finding(move |finding| {
+            if finding.function == "it::one_of_many" {
+                let _ = tell.send(finding.task);
+            }
+        })
+    });
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let inside = runtime.enter();
+    let spawn = |_| holdup::spawn_named("it::one_of_many", std::future::pending::<()>());
+    let stuck = (0..TASKS).map(spawn).collect::<Vec<_>>();
+    let mut found = HashSet::new();
+    eventually("all are found", || {
+        found.extend(told.try_iter());
+        found.len() == TASKS
+    });
+    stuck.into_iter().for_each(|task| task.abort());
+    drop((inside, session));
+}
+
+#[test]
+fn timed_futures_are_among_the_tasks() {
+    let session = Session::start();
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let task = runtime.spawn(holdup::timed("it::timed_task", std::future::pending::<()>()));
+    let (_, known) = dump_with("it::timed_task", TaskState::Idle);
+    assert!(known.polls == 1 && known.id.is_some(), "{known}");
+    task.abort();
+    let gone = || find(&holdup::tasks(), "it::timed_task").is_none();
+    eventually("its entry is given back", gone);
     drop(session);
 }
