@@ -118,11 +118,14 @@ where
     T: Send + 'static,
 {
     let span = tracing::Span::current();
-    let queued = clock::now();
+    // Only instants of one clock can be told apart, and which one it is follows from `init`.
+    let queued = switch::is_on().then(clock::now);
     let handle = tokio::task::spawn_blocking(move || {
-        let mut timed = Timed { name, queued, started: clock::now() };
+        let mut timed = queued.map(|queued| Timed { name, queued, started: queued });
         let _scope = allow::open(Scope::Apart);
-        timed.started = clock::now();
+        if let Some(timed) = &mut timed {
+            timed.started = clock::now();
+        }
         span.in_scope(code)
     });
     Isolated { handle }

@@ -106,7 +106,11 @@ impl Record {
         threshold_ns: u64,
         parent: Option<Parent>,
     ) -> Option<Self> {
-        let owner = slot.own()?;
+        let Some(owner) = slot.own() else {
+            // Somebody reads it at this instant; to wait for that is not an option here.
+            count_dropped(1);
+            return None;
+        };
         let context = current_context();
         if owner.thread.exports() || context.suppressed {
             return None;

@@ -194,7 +194,9 @@ impl SlowFrame {
         let held = Held { span: self.span, record, in_poll };
         // A reader holds the lock for an instant at most; waiting for it is not an option here.
         if let Ok(mut place) = self.slot.held.try_lock() {
-            *place = Some(held);
+            if place.replace(held).is_some() {
+                record::count_dropped(1);
+            }
             self.slot.attend.fetch_or(HELD, Ordering::Release);
         } else {
             record::count_dropped(1);

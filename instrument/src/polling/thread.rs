@@ -2,6 +2,7 @@
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
+use crate::polling::record::Parent;
 use crate::polling::usage::Accounts;
 
 /// Longest name kept, in bytes.
@@ -42,6 +43,8 @@ pub(crate) struct Runtime {
 
 impl Owner {
     pub(super) fn current() -> Self {
+        // The first look at the context of a thread allocates what OpenTelemetry keeps for it.
+        let _parent = Parent::current();
         Self {
             thread: Thread::current(),
             accounts: Accounts::open(),
