@@ -232,11 +232,11 @@ impl Recording {
             Cpu::On => sample.on_cpu,
             Cpu::Off => !sample.on_cpu,
         };
-        let number = self.number(&sample.stack);
         if !is_kept {
             return Ok(());
         }
-        let Some(stack) = number.filter(|_| self.stretches < STRETCHES_MAX) else {
+        let Some(stack) = self.number(&sample.stack).filter(|_| self.stretches < STRETCHES_MAX)
+        else {
             sampler.counts.lost += 1;
             return Ok(());
         };

@@ -125,8 +125,6 @@ pub const ALL: &[Advice] = &[
         &[
             "tokio::runtime::runtime::Runtime::block_on",
             "tokio::runtime::handle::Handle::block_on",
-            "tokio::runtime::park::CachedParkThread::block_on",
-            "tokio::runtime::context::runtime_mt::enter_runtime",
             "tokio::task::local::LocalSet::block_on",
             "futures_executor::local_pool",
             "futures_lite::future::block_on",
@@ -323,7 +321,7 @@ pub const ALL: &[Advice] = &[
         id: "drop",
         sentence: "Drop large values elsewhere, with holdup::isolate(move || drop(value)): each part \
                    of them is freed one by one.",
-        functions: &["core::ptr::drop_in_place", "core::ptr::drop_glue", "alloc::vec::from_elem"],
+        functions: &["core::ptr::drop_in_place", "core::ptr::drop_glue"],
         rank: Rank::Last,
         cause: "",
     },
