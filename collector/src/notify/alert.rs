@@ -7,6 +7,10 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+/// Bytes of an annotation, and of all of an alert's.
+const ANNOTATION_BYTES_MAX: usize = 4 << 10;
+const ANNOTATIONS_BYTES_MAX: usize = 12 << 10;
+
 /// One alert as receivers are told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Alert {
@@ -68,6 +72,26 @@ impl Alert {
         Fingerprint(hash.digest())
     }
 
+    /// Without what there is no room for: receivers take little more, and thousands may wait.
+    pub(super) fn bounded(mut self) -> Self {
+        let mut left = ANNOTATIONS_BYTES_MAX;
+        for text in self.annotations.values_mut() {
+            let room = left.min(ANNOTATION_BYTES_MAX);
+            if text.len() > room {
+                let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+                text.truncate(end);
+            }
+            left -= text.len();
+        }
+        self.annotations.retain(|_, text| !text.is_empty());
+        self
+    }
+
+    /// Whether nobody is to be told who did not ask for it: a watchdog fires always.
+    pub(super) fn is_for_machines(&self) -> bool {
+        self.labels.get("severity").is_some_and(|severity| severity == "none")
+    }
+
     /// Whether it fires.
     pub(crate) fn status(&self) -> Status {
         if self.ends_at.is_some() { Status::Resolved } else { Status::Firing }
@@ -116,5 +140,24 @@ impl Outcome {
             Self::Refused => "refused",
             Self::Dropped => "dropped",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn annotations_are_cut_between_characters() {
+        let text = |name: usize| (name.to_string(), "ä".repeat(3_000));
+        let alert = Alert {
+            labels: BTreeMap::new(),
+            annotations: (0..9).map(text).collect(),
+            starts_at: SystemTime::UNIX_EPOCH,
+            ends_at: None,
+            generator_url: String::new(),
+        };
+        let lengths: Vec<usize> = alert.bounded().annotations.values().map(String::len).collect();
+        assert_eq!(lengths, [4_096, 4_096, 4_096]);
     }
 }

@@ -19,7 +19,7 @@ use super::{Alert, Counters, Outcome, Sent, Status, Update};
 
 /// A collector that takes over sends again what became due in this time before: the one that it took
 /// over from may have ended in between.
-const TAKEN_OVER: Duration = Duration::from_secs(60);
+const TAKEN_OVER: Duration = Duration::from_secs(120);
 /// At least so often it looks whether something is due: clocks are set.
 const LOOK: Duration = Duration::from_secs(30);
 /// That a notification was sent is on disk at most so much later.

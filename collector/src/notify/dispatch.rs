@@ -130,7 +130,8 @@ impl Dispatch {
         let firing = alerts.iter().filter(|alert| alert.status() == Status::Firing);
         for alert in resolved.chain(firing) {
             for route in rules.route.of(&alert.labels) {
-                if rules.groups_itself.contains(&route.receiver) {
+                let is_for_machines = route.takes_everything() && alert.is_for_machines();
+                if is_for_machines || rules.groups_itself.contains(&route.receiver) {
                     continue;
                 }
                 let labels = route.group_labels(&alert.labels);
@@ -171,7 +172,7 @@ impl Dispatch {
             }
             self.members += 1;
         }
-        let member = Member { alert: alert.clone(), missing: None };
+        let member = Member { alert: alert.clone().bounded(), missing: None };
         let group = match group {
             Some(group) => group,
             None => self.groups.entry(id.clone()).or_insert(Group {

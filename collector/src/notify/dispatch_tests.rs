@@ -163,6 +163,22 @@ fn a_receiver_may_not_want_to_know_the_end() {
 }
 
 #[test]
+fn what_is_for_machines_goes_where_a_route_asks_for_it() {
+    let mut watchdog = alert("watchdog", "s", 0, None);
+    watchdog.labels.insert("severity".into(), "none".into());
+    let watchdog = [watchdog];
+    let mut bench = Bench::new();
+    bench.tell(&watchdog, 0);
+    assert_eq!(bench.tell(&watchdog, 10), []);
+    bench.route = route(
+        "[[routes]]\nmatchers = ['alertname=watchdog']\ngroup_interval = '1m'\n\
+         repeat_interval = '1m'",
+    );
+    let told = (20..200).flat_map(|second| bench.tell(&watchdog, second)).count();
+    assert_eq!(told, 3, "as often as it is to be repeated");
+}
+
+#[test]
 fn what_there_is_no_room_for_is_counted() {
     let mut bench = Bench::new();
     let many: Vec<Alert> =

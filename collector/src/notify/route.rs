@@ -69,6 +69,8 @@ pub(crate) struct RouteKeys {
     routes: Vec<RouteKeys>,
 }
 
+/// Key of the root.
+const ROOT: &str = "{}";
 /// Nodes of the tree.
 const ROUTES_MAX: usize = 1_000;
 const GROUP_BY_DEFAULT: [&str; 2] = ["alertname", "service"];
@@ -141,7 +143,7 @@ impl RouteKeys {
         let matchers: Vec<String> = self.matchers.iter().map(ToString::to_string).collect();
         // Two routes side by side may have the same matchers, but not the same place.
         let key = match parent.key.as_str() {
-            "" => "{}".to_owned(),
+            "" => ROOT.to_owned(),
             above => format!("{above}/{place}{{{}}}", matchers.join(",")),
         };
         let mut route = Route {
@@ -202,6 +204,11 @@ impl Route {
         if taken.len() == before {
             taken.push(self);
         }
+    }
+
+    /// Whether it takes what no other route does, and was not written for any alert in particular.
+    pub(crate) fn takes_everything(&self) -> bool {
+        self.key == ROOT
     }
 
     /// The labels that an alert's group has in common.
