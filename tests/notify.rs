@@ -5,6 +5,7 @@ mod alertmanager;
 mod authority;
 mod mail;
 mod server;
+mod serving;
 mod vendors;
 
 use std::fs;
