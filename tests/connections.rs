@@ -93,6 +93,20 @@ fn a_head_that_does_not_end_is_not_waited_for() {
     assert!(began.elapsed() < PATIENCE, "it is still open");
 }
 
+#[test]
+fn a_body_that_does_not_end_is_not_waited_for() {
+    let collector = collector();
+    let mut slow = connect(&collector.http());
+    slow.write_all(
+        b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n\
+          content-length: 100\r\nconnection: close\r\n\r\nx",
+    )
+    .expect("it reads");
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
 /// What the health service says of a service: its status, 1 when it serves.
 fn health(url: &str, service: &str) -> Result<i32, Status> {
     #[derive(Clone, PartialEq, Message)]

@@ -1,4 +1,7 @@
-//! Requests that are passed on to another receiver: here a second collector.
+//! Requests that are passed on to another receiver: here a second collector; and the example of an
+//! OpenTelemetry Collector that passes on to Holdup.
+
+mod otel_collector;
 
 use holdup_tests::collector::{Collector, eventually, get, post};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;

@@ -7,15 +7,16 @@ use std::process::Command;
 use crate::target_dir;
 
 /// What is installed.
-const REQUIREMENTS: [&str; 4] = [
+const REQUIREMENTS: [&str; 5] = [
     "clickhouse-connect==1.12.0",
     "opentelemetry-sdk==1.45.2",
     "opentelemetry-exporter-otlp-proto-http==1.45.2",
     "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
+    "PyYAML==6.0.3",
 ];
 
-/// The interpreter of a virtual environment with ClickHouse's client and OpenTelemetry's SDK. The
-/// first call makes it, in cargo's folder; it needs `python3` and a package index.
+/// The interpreter of a virtual environment with ClickHouse's client, OpenTelemetry's SDK and a
+/// reader of YAML. The first call makes it, in cargo's folder; it needs `python3` and a package index.
 ///
 /// # Errors
 ///

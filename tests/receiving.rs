@@ -93,7 +93,7 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("memory")
 }
 
-fn grpc(
+pub(crate) fn grpc(
     collector: &Collector,
     request: ExportTraceServiceRequest,
     by: Option<CompressionEncoding>,

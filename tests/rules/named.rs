@@ -1,5 +1,7 @@
 //! A test that the documentation names exists.
 
+use std::collections::BTreeSet;
+
 use super::files::File;
 use super::{caught, obey};
 
@@ -32,6 +34,25 @@ fn unknown_tests(files: &[File]) -> Vec<String> {
     unknown
 }
 
+/// The duties of a receiver that have a number.
+const DUTIES: std::ops::RangeInclusive<u32> = 1..=26;
+
+/// Duties for which the page has no row that names a test.
+fn duties_without_tests(files: &[File]) -> Vec<String> {
+    let mut held = BTreeSet::new();
+    let pages = files.iter().filter(|file| file.path == "docs/conformance.md");
+    for line in pages.flat_map(|page| page.text.lines()) {
+        let first = line.strip_prefix('|').and_then(|row| row.split('|').next());
+        let mut ends = first.unwrap_or_default().trim().split('–').map(str::parse::<u32>);
+        let (Some(Ok(from)), to) = (ends.next(), ends.next()) else { continue };
+        if last_cell(line).is_some_and(|cell| names(cell).next().is_some()) {
+            held.extend(from..=to.and_then(Result::ok).unwrap_or(from));
+        }
+    }
+    let missing = DUTIES.filter(|duty| !held.contains(duty));
+    missing.map(|duty| format!("docs/conformance.md: duty {duty} names no test")).collect()
+}
+
 /// The last column of a table's row.
 fn last_cell(line: &str) -> Option<&str> {
     let row = line.trim().strip_prefix('|')?.strip_suffix('|')?;
@@ -50,6 +71,16 @@ fn names(cell: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn every_test_that_a_page_names_exists() {
     obey(unknown_tests);
+}
+
+#[test]
+fn every_duty_of_a_receiver_names_its_test() {
+    obey(duties_without_tests);
+    let rows = (1..=25).map(|duty| format!("| {duty} | told | `it_is_held` |\n"));
+    let page =
+        |rest: &str| File::new("docs/conformance.md", &(rows.clone().collect::<String>() + rest));
+    caught(&duties_without_tests(&[page("| 26 | told | |\n")]), "duty 26 names no test");
+    assert_eq!(duties_without_tests(&[page("| 25–26 | told | `it_is_held` |\n")]), [""; 0]);
 }
 
 #[test]
