@@ -330,6 +330,23 @@ fn rows_that_clickhouse_refuses_are_put_aside_and_can_be_sent_again() {
 }
 
 #[test]
+fn what_was_put_aside_counts_once_though_its_sender_sent_it_in_another_request() {
+    let data = folder();
+    let collector = Collector::start(data.path(), &[]);
+    collector
+        .sql("ALTER TABLE poll_spans ADD CONSTRAINT c CHECK span_id != unhex('0000000000000003')");
+    assert_eq!(send(&collector, &[PROTOBUF], request("twice", 0..3).encode_to_vec()).status, 200);
+    collector.settle();
+    assert_eq!(metric(&collector, "holdup_requests_put_aside_total"), 1);
+    collector.sql("ALTER TABLE poll_spans DROP CONSTRAINT c");
+    assert_eq!(send(&collector, &[PROTOBUF], request("twice", 1..5).encode_to_vec()).status, 200);
+    assert_eq!(stored(&collector, "twice")[..3], [4; 3], "{}", collector.log());
+    spool(data.path(), &["replay", "--all"]);
+    eventually("it is stored", || collector.log().contains("-poll_spans is stored").then_some(()));
+    assert_once(&collector, "twice", 5);
+}
+
+#[test]
 fn a_trickle_of_requests_makes_few_parts() {
     let data = folder();
     let collector = Collector::start(data.path(), &["--batch-interval", "1s"]);

@@ -49,7 +49,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             rows_max: 50_000,
-            bytes_max: 64 << 20,
+            bytes_max: 32 << 20,
             interval: Duration::from_secs(2),
             waiting_bytes_max: 256 << 20,
             repeats_max: 250_000,
@@ -80,7 +80,7 @@ pub(crate) struct Batcher {
     pub(super) metrics: Arc<Metrics>,
     progress: Arc<Progress>,
     resume: Resume,
-    repeats: Repeats,
+    pub(super) repeats: Repeats,
     pub(super) names: Names,
     fold: Fold,
     /// Up to this time all that came is folded, ns since 1970.
@@ -301,6 +301,9 @@ impl Batcher {
         let from = entries.first().map_or(self.next, |first| first.sequence);
         let ((renamed, overflowed), repeats) = block_in_place(|| {
             self.metrics.stacks_left_out(self.stacks.leave_out(&mut entries));
+            // From here on they are sent until they are stored, by this run or the next.
+            let stacks = entries.iter().flat_map(|entry| &entry.rows.stacks);
+            self.stacks.know(stacks.map(|stack| stack.id));
             let renamed = self.names.bound(&mut entries);
             (renamed, leave_out_repeats(&self.repeats, &mut entries))
         });
@@ -332,7 +335,6 @@ impl Batcher {
             self.log.release(batch.mark.to);
             for entry in &batch.entries {
                 self.folded_ns = self.folded_ns.max(entry.time_ns);
-                self.stacks.know(entry.rows.stacks.iter().map(|stack| stack.id));
                 if !without_polls.contains(&entry.sequence) {
                     self.take_in_polls(&entry.rows);
                 }

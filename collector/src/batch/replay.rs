@@ -1,5 +1,6 @@
 //! Sends again what was put aside, once somebody asks for that.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -41,6 +42,12 @@ impl Batcher {
                 // Whatever was renamed when it first came: what is sent is within the bounds.
                 let overflowed = self.names.bound_rows(&mut rows, file.head.received_ns);
                 self.metrics.overflowed(overflowed);
+                // Senders may have sent them again in other requests.
+                let repeats: HashSet<usize> =
+                    self.repeats.find(rows.polls.iter().enumerate()).into_iter().collect();
+                self.metrics.repeated(repeats.len());
+                let mut places = 0..;
+                rows.polls.retain(|_| places.next().is_none_or(|at| !repeats.contains(&at)));
                 let of_table =
                     |table: &Table| file.head.table.is_empty() || table.name() == file.head.table;
                 let mut refused = None;

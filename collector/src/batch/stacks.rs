@@ -46,7 +46,7 @@ impl KnownStacks {
         past
     }
 
-    /// Notes stacks that are stored.
+    /// Notes stacks that are sent.
     pub(super) fn know(&mut self, ids: impl Iterator<Item = u64>) {
         self.ids.extend(ids);
     }
