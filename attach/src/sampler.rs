@@ -55,11 +55,14 @@ pub(crate) struct Sample {
 pub(crate) enum Missed {
     /// The thread has ended.
     Gone,
-    /// It moved each time, or did not stop in time.
+    /// It moved each time, did not stop in time, or there is no descriptor left for its files.
     Restless,
     /// This user may not.
     Refused(io::Error),
 }
+
+/// Pauses whose times are kept.
+pub(crate) const PAUSES_MAX: usize = 100_000;
 
 /// How samples were taken.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +71,9 @@ pub struct Counts {
     pub undisturbed: u64,
     /// Threads that had not run since they were read.
     pub unmoved: u64,
-    /// Threads that were stopped, each for as long.
+    /// Threads that were stopped.
+    pub stopped: u64,
+    /// For how long the first 100,000 of them were.
     pub pauses: Vec<Pause>,
     /// Copies thrown away, because the thread had run meanwhile.
     pub moved: u64,
@@ -240,7 +245,10 @@ impl<'a> Sampler<'a> {
             Err(NotStopped::Late) => return Err(Missed::Restless),
             Err(NotStopped::Refused(error)) => return Err(Missed::Refused(error)),
         };
-        self.counts.pauses.push(stopped.pause);
+        self.counts.stopped += 1;
+        if self.counts.pauses.len() < PAUSES_MAX {
+            self.counts.pauses.push(stopped.pause);
+        }
         let stack = self.walk(stopped.registers.start, &stopped.stack, stopped.is_cut);
         self.copy = stopped.stack;
         // It was taken out of this call, which it had entered between the look and the stop.
@@ -295,6 +303,7 @@ impl<'a> Sampler<'a> {
 fn missed(error: io::Error) -> Missed {
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => Missed::Refused(error),
-        _ => Missed::Gone,
+        Some(libc::ESRCH | libc::ENOENT) => Missed::Gone,
+        _ => Missed::Restless,
     }
 }

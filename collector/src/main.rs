@@ -15,6 +15,7 @@ mod connections;
 mod corpus;
 mod dashboards;
 mod decode;
+mod descriptors;
 mod engine;
 mod evaluate;
 mod fold;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,6 +16,7 @@ use tokio::time::timeout_at;
 use crate::batch::{Batcher, Reread};
 use crate::config::{ClickHouse, Config};
 use crate::connections;
+use crate::descriptors;
 use crate::engine::{Supervisor, SupervisorOptions};
 use crate::evaluate::Evaluator;
 use crate::forward::Forwarder;
@@ -36,7 +36,7 @@ struct Listeners {
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let mut stop_signal = StopSignal::new()?;
-    allow_all_descriptors();
+    descriptors::allow_all();
     let listeners = Listeners {
         grpc: bind(config.grpc_listen, "OTLP over gRPC", "--grpc-listen").await?,
         http: bind(config.http_listen, "OTLP over HTTP", "--http-listen").await?,
@@ -68,14 +68,6 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         engine.stop().await;
     }
     outcome
-}
-
-/// A connection takes a descriptor, and the soft limit is for programs that use `select`.
-fn allow_all_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
-    }
 }
 
 /// Where ClickHouse is: where the user said, or in an engine started here.

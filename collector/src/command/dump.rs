@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 use holdup_attach::output::{Look, text};
 use holdup_attach::{Counts, Process, dump};
 
+use crate::descriptors;
+
 /// The arguments of `holdup dump`.
 #[derive(Args, Debug)]
 pub(crate) struct DumpArgs {
@@ -32,6 +34,7 @@ enum Output {
 
 /// Looks once, and prints.
 pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<()> {
+    descriptors::allow_all();
     let dump = dump(&Process::open(args.pid)?)?;
     if args.verbose {
         tell(&dump.counts)?;
@@ -53,15 +56,14 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<()> {
 
 /// How stacks were taken, on stderr.
 pub(crate) fn tell(counts: &Counts) -> anyhow::Result<()> {
-    let Counts { undisturbed, unmoved, moved, incomplete, lost, pauses } = counts;
+    let Counts { undisturbed, unmoved, stopped, moved, incomplete, lost, pauses } = counts;
     writeln!(
         std::io::stderr(),
         "stacks: {undisturbed} of threads that slept, taken without their help, {unmoved} of \
-         threads that had not moved since, {} of threads that were stopped; {moved} copies thrown \
+         threads that had not moved since, {stopped} of threads that were stopped; {moved} copies thrown \
          away, {incomplete} without outer frames, {lost} lost\n\
          from the request to stop until the release: {}\n\
          of that, standing still as far as is known: {}",
-        pauses.len(),
         spread(pauses.iter().map(|pause| pause.whole)),
         spread(pauses.iter().map(|pause| pause.held)),
     )

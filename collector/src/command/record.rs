@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::command::dump::tell;
+use crate::descriptors;
 
 /// The arguments of `holdup record`.
 #[derive(Args, Debug)]
@@ -72,6 +73,7 @@ impl Format {
 
 /// Records, and writes.
 pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<()> {
+    descriptors::allow_all();
     let process = Process::open(args.pid)?;
     let file = format!("holdup-{}.{}", args.pid, args.format.extension());
     let path = args.output.clone().unwrap_or_else(|| file.into());
