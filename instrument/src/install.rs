@@ -36,17 +36,23 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// ```
 #[must_use = "detection ends when the guard is dropped: bind it to a name, `let _guard = …`"]
 pub fn init() -> Guard {
-    let installed = match builder().install() {
-        Err(error @ InstallError::Threshold { .. }) => {
-            tracing::warn!(target: "holdup", "{error}; the default of 10ms is used");
-            builder().threshold(settings::THRESHOLD).install()
+    let mut wanted = builder();
+    let mut installed = wanted.clone().install();
+    // Each of the two variables may be wrong.
+    for _ in 0..2 {
+        match &installed {
+            Err(error @ InstallError::Threshold { .. }) => {
+                tracing::warn!(target: "holdup", "{error}; the default of 10ms is used");
+                wanted = wanted.threshold(settings::THRESHOLD);
+            }
+            Err(error @ InstallError::Rule { .. }) => {
+                tracing::warn!(target: "holdup", "{error}; no rule of that variable is used");
+                wanted.ignores_rules_of_environment = true;
+            }
+            _ => break,
         }
-        Err(error @ InstallError::Rule { .. }) => {
-            tracing::warn!(target: "holdup", "{error}; no rule of that variable is used");
-            Builder { ignores_rules_of_environment: true, ..builder() }.install()
-        }
-        other => other,
-    };
+        installed = wanted.clone().install();
+    }
     installed.unwrap_or_else(|error| {
         tracing::warn!(target: "holdup", "blocking is not detected: {error}");
         Guard { running: None }

@@ -79,7 +79,8 @@ impl fmt::Display for SelfTest {
 
 /// Blocks a thread of its own on purpose, in a watched poll, and tells whether that was found.
 ///
-/// Takes three times the threshold, and a second at least. No span, log line or handler tells of it.
+/// Takes three times the threshold, and half a second at least; on a machine without a CPU to spare it
+/// tries three times, and waits for ten seconds at most each time. No span, log line or handler tells of it.
 /// Don't call it on a runtime: it waits.
 ///
 /// # Examples

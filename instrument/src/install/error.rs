@@ -56,6 +56,7 @@ pub enum InstallError {
     /// A variable `HOLDUP_TASKS_…` can't be used, or what [`TaskDumps`](crate::TaskDumps) was given in
     /// its place.
     #[error("{name} is {text:?}: write it like {form}")]
+    #[non_exhaustive]
     Tasks {
         /// The variable.
         name: &'static str,
@@ -66,6 +67,7 @@ pub enum InstallError {
     },
     /// The address for [`TaskDumps::listen`](crate::TaskDumps::listen) is taken, or not to be had.
     #[error("nobody can ask for tasks at {address}: {source}; choose another port, or 0")]
+    #[non_exhaustive]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
@@ -74,6 +76,7 @@ pub enum InstallError {
     },
     /// The signal of [`TaskDumps::on_signal`](crate::TaskDumps::on_signal) can't be caught.
     #[error("signal {signal} can't be caught: {source}; choose SIGUSR1 or SIGUSR2")]
+    #[non_exhaustive]
     Signal {
         /// Its number.
         signal: i32,

@@ -29,7 +29,9 @@ pub struct TaskDump {
     pub tasks: Vec<Task>,
     /// Live tasks that are not listed: those that found no place in the table, and tasks of
     /// [watched runtimes](crate::watch_runtime) that are not instrumented (with `--cfg tokio_unstable`:
-    /// those spawned before Holdup was switched on), as far as those runtimes have told. `None` when no runtime is watched: there may be any number.
+    /// those spawned before Holdup was switched on), as far as those runtimes have told. Without
+    /// a watched runtime only those beyond the table are known of, and `None` stands for none of
+    /// those: there may be any number.
     pub unknown: Option<u64>,
 }
 

@@ -200,3 +200,17 @@ fn a_redirect_is_no_delivery() {
     let stderr = process(&[endpoint]);
     assert!(stderr.contains("it answers with status 302"), "{stderr}");
 }
+
+#[test]
+fn thresholds_and_rules_that_are_both_unusable_leave_the_defaults_in_force() {
+    let receiver = Receiver::start();
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url.as_str()),
+        ("HOLDUP_THRESHOLD", "soon"),
+        ("HOLDUP_THRESHOLDS", "it::thirty"),
+    ];
+    let stderr = process(&variables);
+    assert!(stderr.contains("the default of 10ms is used"), "{stderr}");
+    assert!(stderr.contains("no rule of that variable is used"), "{stderr}");
+    assert_eq!(names(&receiver.polls()), ["it::fifteen", "it::thirty"]);
+}
