@@ -68,3 +68,14 @@ fn a_password_comes_from_its_file_without_the_newline() {
     let ClickHouse::At(address) = config.unwrap().clickhouse else { panic!("a server") };
     assert_eq!((address.user.as_str(), address.password.as_str()), ("default", "s3cret"));
 }
+
+#[test]
+fn what_the_documentation_of_receivers_shows_is_a_configuration() {
+    let page = include_str!("../../docs/alerting-receivers.md");
+    let blocks: Vec<&str> = page.split("```toml\n").skip(1).collect();
+    assert!(blocks.len() >= 8, "{}", blocks.len());
+    for block in blocks {
+        let text = block.split("```").next().unwrap();
+        assert!(from_file(text).is_ok(), "{:?}: {text}", from_file(text).err());
+    }
+}

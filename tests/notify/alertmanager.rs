@@ -154,3 +154,11 @@ fn what_alertmanager_silences_it_is_told_all_the_same() {
     });
     assert!(webhook.got().is_empty());
 }
+
+#[test]
+fn alertmanager_takes_the_configuration_that_is_shipped() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/alertmanager/alertmanager.yml");
+    let amtool = alertmanager().with_file_name("amtool");
+    let checked = Command::new(amtool).arg("check-config").arg(shipped).output().expect("amtool");
+    assert!(checked.status.success(), "{checked:?}");
+}
