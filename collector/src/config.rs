@@ -209,6 +209,9 @@ pub(crate) struct Settings {
     /// --page-listen]
     #[arg(long, env = "HOLDUP_EXTERNAL_URL", value_name = "URL")]
     external_url: Option<String>,
+    /// Where a trace is shown, with {trace_id} in its place, for links in notifications
+    #[arg(long, env = "HOLDUP_TRACE_URL", value_name = "URL")]
+    trace_url: Option<String>,
     // What follows is of the file alone: see docs/alerting-receivers.md.
     #[arg(skip)]
     receivers: Vec<notify::Receiver>,
@@ -270,6 +273,7 @@ impl Settings {
             },
             page_host: if self.page_host.is_empty() { file.page_host } else { self.page_host },
             external_url: self.external_url.or(file.external_url),
+            trace_url: self.trace_url.or(file.trace_url),
             receivers: file.receivers,
             route: file.route,
             silences: file.silences,
@@ -352,6 +356,7 @@ impl Settings {
             route: self.route.clone(),
             silences: self.silences.clone(),
             maintenance: self.maintenance.clone(),
+            trace_url: self.trace_url.clone(),
         };
         notify::Settings::new(keys, external_url).map_err(ConfigError::Conflict)
     }

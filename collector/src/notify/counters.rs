@@ -32,7 +32,7 @@ pub(crate) struct Counters {
     oldest: Family<OfReceiver, Gauge<f64, AtomicU64>>,
     alerts: Gauge<u64, AtomicU64>,
     silenced: Gauge<u64, AtomicU64>,
-    left_out: Counter,
+    left_out: Gauge<u64, AtomicU64>,
     unrecorded: Counter,
 }
 
@@ -53,7 +53,7 @@ impl Counters {
         r.register("notify_alerts", fire, all.alerts.clone());
         let silent = "Alerts that fire and are silenced or in maintenance.";
         r.register("notify_alerts_silenced", silent, all.silenced.clone());
-        let out = "Alerts left out because more fire than are kept.";
+        let out = "Alerts that fire and are told to nobody, because more fire than are kept.";
         r.register("notify_alerts_left_out", out, all.left_out.clone());
         let lost = "Notifications that the history did not take.";
         r.register("notifications_unrecorded", lost, all.unrecorded.clone());
@@ -85,9 +85,9 @@ impl Counters {
         self.silenced.set(silenced);
     }
 
-    /// Alerts are not kept.
+    /// So many alerts are not kept.
     pub(super) fn left_out(&self, alerts: u64) {
-        self.left_out.inc_by(alerts);
+        self.left_out.set(alerts);
     }
 
     /// The history is behind.

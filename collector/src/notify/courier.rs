@@ -22,6 +22,8 @@ use super::{Alert, Counters, Outcome, Sent, Status, Update};
 const TAKEN_OVER: Duration = Duration::from_secs(120);
 /// At least so often it looks whether something is due: clocks are set.
 const LOOK: Duration = Duration::from_secs(30);
+/// Between two looks at what waits.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 /// That a notification was sent is on disk at most so much later.
 const WRITE_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -48,6 +50,7 @@ pub(super) struct Courier {
     unwritten: Option<SystemTime>,
     sent: mpsc::Sender<Sent>,
     counters: Counters,
+    counted: SystemTime,
     under_way: BTreeMap<usize, usize>,
     not_before: BTreeMap<usize, SystemTime>,
     tries: JoinSet<Tried>,
@@ -91,6 +94,7 @@ impl Courier {
             unwritten: None,
             sent,
             counters,
+            counted: SystemTime::UNIX_EPOCH,
             under_way: BTreeMap::new(),
             not_before: BTreeMap::new(),
             tries: JoinSet::new(),
@@ -130,11 +134,13 @@ impl Courier {
                 () = sleep(pause) => {}
             }
         }
-        while let Some(tried) = self.tries.join_next().await {
+        // What is sent meanwhile is noted one by one: this may be cut off.
+        loop {
+            self.unwritten = Some(SystemTime::UNIX_EPOCH);
+            self.write(SystemTime::now()).await;
+            let Some(tried) = self.tries.join_next().await else { break };
             self.settle_joined(tried);
         }
-        self.unwritten = Some(SystemTime::UNIX_EPOCH);
-        self.write(SystemTime::now()).await;
     }
 
     /// Takes over, or leaves it to another.
@@ -200,7 +206,13 @@ impl Courier {
         self.count(now);
     }
 
-    fn count(&self, now: SystemTime) {
+    /// Sets what is on `/metrics`, once a second at most.
+    fn count(&mut self, now: SystemTime) {
+        let since = now.duration_since(self.counted).unwrap_or(COUNT_INTERVAL);
+        if since < COUNT_INTERVAL {
+            return;
+        }
+        self.counted = now;
         for (index, sender) in self.senders.iter().enumerate() {
             let name = &sender.receiver.name;
             let (count, oldest) = match self.streams.get(&index) {
@@ -402,7 +414,7 @@ impl Courier {
 
     /// How long nothing is to be done.
     fn pause(&self, now: SystemTime) -> Duration {
-        let mut due = now + LOOK;
+        let mut due = now + if self.queue.is_empty() { LOOK } else { COUNT_INTERVAL };
         let mut earlier = |time: Option<SystemTime>| due = time.map_or(due, |time| due.min(time));
         earlier(self.dispatch.due());
         earlier(self.unwritten);

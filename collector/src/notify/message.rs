@@ -11,16 +11,20 @@ const FRAMES_SHOWN: usize = 8;
 const CUT: char = '…';
 
 /// Annotations and labels that are shown as a line each, with what they are called.
-const FACTS: [(&str, &str); 9] = [
+const FACTS: [(&str, &str); 13] = [
     ("service", "Service"),
+    ("environment", "Environment"),
     ("instance", "Instance"),
+    ("version", "Version"),
     ("runtime", "Runtime"),
     ("function", "Function"),
     ("blame", "Blame"),
     ("cause", "Cause"),
     ("duration", "Blocked for"),
     ("victims", "Tasks that wait"),
+    ("lock_holder", "Lock held by"),
     ("value", "Value"),
+    ("trace_id", "Trace id"),
 ];
 
 /// Annotations that are addresses.
@@ -89,8 +93,15 @@ pub(super) fn frames(alert: &Alert) -> Vec<&str> {
 pub(super) fn links(alert: &Alert, external_url: &str) -> Vec<(&'static str, String)> {
     let annotated = LINKS.iter().filter_map(|(key, name)| Some((*name, text(alert, key)?)));
     let generator = Some(alert.generator_url.as_str()).filter(|url| !url.is_empty());
-    let all = annotated.chain(generator.map(|url| ("Rule", url)));
-    all.filter_map(|(name, url)| Some((name, address(url, external_url)?))).collect()
+    let mut links: Vec<(&'static str, String)> = Vec::new();
+    for (name, url) in annotated.chain(generator.map(|url| ("Rule", url))) {
+        let Some(url) = address(url, external_url) else { continue };
+        // The page of an alert may also be that of its rule.
+        if links.iter().all(|(_, known)| *known != url) {
+            links.push((name, url));
+        }
+    }
+    links
 }
 
 /// A whole address, if it is one.
@@ -185,6 +196,28 @@ pub(super) fn sample(now: SystemTime) -> Alert {
         starts_at: now,
         ends_at: None,
         generator_url: "/".into(),
+    }
+}
+
+/// A notification of alerts that were not written for people.
+#[cfg(test)]
+pub(super) fn hostile(count: usize) -> Notification {
+    let long = "<@channel> & ```*_|\u{202e}ä \n".repeat(300);
+    let url = format!("http://h/?{}", "&|<>".repeat(600));
+    let mut alert = sample(SystemTime::UNIX_EPOCH);
+    for text in alert.annotations.values_mut().chain(alert.labels.values_mut()) {
+        text.clone_from(&long);
+    }
+    for (key, _) in LINKS {
+        alert.annotations.insert(key.into(), format!("{url}{key}"));
+    }
+    let group = super::dispatch::GroupId { receiver: "a".into(), key: long };
+    Notification {
+        labels: alert.labels.clone(),
+        alerts: vec![alert; count],
+        group,
+        left_out: 7,
+        at: SystemTime::UNIX_EPOCH,
     }
 }
 

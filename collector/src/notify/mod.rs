@@ -23,7 +23,9 @@
 //! | `stack` | frames, leaf first, one a line; the first are shown |
 //! | `advice` | what to write instead |
 //! | `value` | the value of the rule's expression |
-//! | `page_url`, `trace_url`, `runbook_url` | links |
+//! | `page_url`, `trace_url`, `runbook_url`, `dashboard_url` | links; those that begin with `/` lead to our page |
+//! | `trace_id` | 32 hex digits: with the setting `trace_url`, a link |
+//! | `version`, `lock_holder` | shown as they are |
 //!
 //! Other annotations are sent along where a receiver takes them.
 
@@ -85,6 +87,7 @@ type Update = (Vec<Alert>, SystemTime);
 
 /// Tells receivers of alerts.
 pub(crate) struct Notifier {
+    settings: Settings,
     updates: watch::Sender<Option<Update>>,
     task: JoinHandle<()>,
 }
@@ -112,20 +115,21 @@ impl Notifier {
         let state = StateFile::open(&state_dir)
             .map_err(|source| StartError::State { path: state_dir, source })?;
         let (updates, updated) = watch::channel(None);
-        let courier = Courier::new(settings, senders, state, sent, counters);
-        Ok(Self { updates, task: tokio::spawn(courier.run(updated, is_leader)) })
+        let courier = Courier::new(settings.clone(), senders, state, sent, counters);
+        Ok(Self { settings, updates, task: tokio::spawn(courier.run(updated, is_leader)) })
     }
 
     /// Takes all alerts that fire, and those resolved in the last 15 minutes. What was told of and
     /// is not among them for five minutes is taken for resolved: give nothing rather than a part
     /// when a query failed.
-    pub(crate) fn update(&self, alerts: Vec<Alert>, now: SystemTime) {
+    pub(crate) fn update(&self, mut alerts: Vec<Alert>, now: SystemTime) {
+        alerts.iter_mut().for_each(|alert| self.settings.link_trace(alert));
         self.updates.send_replace(Some((alerts, now)));
     }
 
     /// Ends after what is being sent, or when the time is over. What waits is on disk.
     pub(crate) async fn stop(self, within: Duration) {
-        let Self { updates, mut task } = self;
+        let Self { updates, mut task, .. } = self;
         drop(updates);
         if tokio::time::timeout(within, &mut task).await.is_err() {
             task.abort();

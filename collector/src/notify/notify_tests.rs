@@ -93,7 +93,7 @@ fn settings(text: &str) -> Settings {
         silences: Vec<Silence>,
     }
     let Written { receivers, route, silences } = toml::from_str(text).unwrap();
-    let keys = Keys { receivers, route, silences, maintenance: Vec::new() };
+    let keys = Keys { receivers, route, silences, ..Keys::default() };
     Settings::new(keys, "http://holdup.example".into()).unwrap()
 }
 
@@ -308,4 +308,56 @@ fn settings_that_do_not_go_together_are_refused() {
     assert!(refused("name = 'a'\nslack = { url_fil = 'x' }").contains("unknown field"));
     assert!(refused("name = 'a b'\ncommand = { argv = ['x'] }").contains("letters"));
     assert!(refused("name = 'a'\ncommand = { argv = [] }").contains("no program"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_alert_that_alertmanager_refuses_keeps_no_other_away() {
+    // The whole batch is refused, and of its three alerts the second.
+    let script = |nth| Reply::Status(if nth == 0 || nth == 2 { 400 } else { 200 });
+    let server = Server::start(script).await;
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[[receivers]]\nname = 'am'\nalertmanager = {{ urls = ['http://{}'] }}\n",
+        server.address
+    );
+    let mut running = start(&text, folder.path(), true);
+    let mut alerts: Vec<Alert> = ["a", "b", "c"].map(|name| alert(name, "s", None)).into();
+    alerts[0].labels.insert("a.b".into(), "dots are not taken".into());
+    alerts[0].labels.insert("empty".into(), String::new());
+    running.tell(alerts);
+    let sent = running.sent.recv().await.unwrap();
+    assert_eq!((sent.outcome, sent.alerts.len()), (Outcome::Sent, 3));
+    assert!(sent.detail.contains("1 of 3 refused"), "{}", sent.detail);
+    let bodies = server.bodies();
+    let sizes: Vec<usize> = bodies.iter().map(|body| body.as_array().unwrap().len()).collect();
+    assert_eq!(sizes, [3, 1, 1, 1]);
+    for alert in bodies.iter().flat_map(|body| body.as_array().unwrap()) {
+        let labels = alert["labels"].as_object().unwrap();
+        assert!(
+            labels.keys().all(|name| name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_'))
+        );
+        assert!(labels.values().all(|value| value != ""), "{labels:?}");
+        let seconds = |key: &str| {
+            let time = humantime::parse_rfc3339(alert[key].as_str().unwrap()).unwrap();
+            time.duration_since(SystemTime::now()).map_or(0, |time| time.as_secs())
+        };
+        assert!((230..=240).contains(&seconds("endsAt")), "four minutes from now: {alert}");
+    }
+    running.stop().await;
+}
+
+#[test]
+fn a_trace_has_a_link_where_there_is_something_to_show_it() {
+    let keys = |url: &str| Keys { trace_url: Some(url.into()), ..Keys::default() };
+    assert!(Settings::new(keys("https://t/"), String::new()).unwrap_err().contains("{trace_id}"));
+    let settings = Settings::new(keys("https://t/{trace_id}?x"), String::new()).unwrap();
+    let link = |id: &str| {
+        let mut alert = alert("a", "s", None);
+        alert.annotations.insert("trace_id".into(), id.into());
+        settings.link_trace(&mut alert);
+        alert.annotations.get("trace_url").cloned()
+    };
+    let id = "0123456789ABCDEF0123456789abcdef";
+    assert_eq!(link(id), Some(format!("https://t/{}?x", id.to_ascii_lowercase())));
+    assert_eq!((link(""), link("../../x")), (None, None));
 }

@@ -152,6 +152,11 @@ impl Queue {
         Some(self.paused.get(receiver).map_or(next, |paused| next.max(paused.until)))
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// How many wait for a receiver, and since when.
     pub(super) fn length(&self, receiver: &str) -> (u64, Option<SystemTime>) {
         let count = self.of(receiver).count() as u64;

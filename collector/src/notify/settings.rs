@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::Uri;
 use serde::Deserialize;
 
+use super::Alert;
 use super::route::{Route, RouteKeys};
 use super::secret::{SecretError, SecretFile};
 use super::window::{Maintenance, Silence, Window};
@@ -21,6 +22,8 @@ pub(crate) struct Keys {
     pub(crate) silences: Vec<Silence>,
     /// `[[maintenance]]`
     pub(crate) maintenance: Vec<Maintenance>,
+    /// `trace_url`
+    pub(crate) trace_url: Option<String>,
 }
 
 /// Who is told of what, and when not.
@@ -34,12 +37,16 @@ pub(crate) struct Settings {
     pub(crate) windows: Vec<Window>,
     /// Base address of the page, as people reach it.
     pub(crate) external_url: String,
+    /// Where a trace is shown, with `{trace_id}` in its place.
+    pub(crate) trace_url: Option<String>,
     /// How often Alertmanager is told again of what fires, as Prometheus does.
     pub(crate) resend: Duration,
     /// The longest time between two calls of `Notifier::update`.
     pub(crate) update_interval_max: Duration,
 }
 
+/// What stands for a trace's id.
+const TRACE_ID: &str = "{trace_id}";
 /// Receivers of one configuration.
 const RECEIVERS_MAX: usize = 100;
 /// Silences and maintenance windows of one configuration.
@@ -50,7 +57,10 @@ impl Settings {
     ///
     /// Where the parts don't go together: in one line, with what to write instead.
     pub(crate) fn new(keys: Keys, external_url: String) -> Result<Self, String> {
-        let Keys { receivers, route, silences, maintenance } = keys;
+        let Keys { receivers, route, silences, maintenance, trace_url } = keys;
+        if trace_url.as_ref().is_some_and(|url| !url.contains(TRACE_ID)) {
+            return Err(format!("`trace_url` has no {TRACE_ID}, where a trace's id is put"));
+        }
         if receivers.len() > RECEIVERS_MAX {
             return Err(format!("{} receivers, {RECEIVERS_MAX} at most", receivers.len()));
         }
@@ -84,9 +94,20 @@ impl Settings {
             route,
             windows,
             external_url,
+            trace_url,
             resend: minute,
             update_interval_max: minute,
         })
+    }
+
+    /// Adds a link to the trace, where there is one to show.
+    pub(super) fn link_trace(&self, alert: &mut Alert) {
+        let Some(template) = &self.trace_url else { return };
+        let id = alert.annotations.get("trace_id").map(|id| id.trim()).unwrap_or_default();
+        if id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            let url = template.replace(TRACE_ID, &id.to_ascii_lowercase());
+            alert.annotations.entry("trace_url".into()).or_insert(url);
+        }
     }
 
     /// Reads every secret once, so that a wrong path is told at the start and not at night.

@@ -143,3 +143,22 @@ pub(super) async fn send(
     let event = event(notification, external_url, key.expose());
     http::post(client, settings.url.as_str(), &settings.http, event, &[key.expose()]).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::message::hostile;
+
+    #[test]
+    fn whatever_an_alert_says_the_event_is_within_pagerdutys_bounds() {
+        for count in [1, 500] {
+            let bytes = event(&hostile(count), "https://h.example", "key");
+            assert!(bytes.len() <= EVENT_BYTES_MAX, "{}", bytes.len());
+            let event: Value = serde_json::from_slice(&bytes).unwrap();
+            let summary = event["payload"]["summary"].as_str().unwrap().chars().count();
+            assert!(summary <= SUMMARY_CHARS_MAX, "{summary}");
+            assert!(event["payload"]["source"].as_str().unwrap().chars().count() <= 255);
+            assert!(event["dedup_key"].as_str().unwrap().len() <= 255);
+        }
+    }
+}

@@ -13,6 +13,8 @@ use crate::notify::settings::Slack;
 
 const HEADER_CHARS_MAX: usize = 150;
 const SECTION_CHARS_MAX: usize = 3_000;
+/// What links may take of it.
+const LINKS_BYTES_MAX: usize = 1_000;
 /// Alerts that are shown: a message has 50 blocks at most, and nobody reads more on a phone.
 const ALERTS_SHOWN: usize = 10;
 /// The fallback for notifications of the operating system.
@@ -47,16 +49,17 @@ fn section(alert: &Alert, notification: &Notification, external_url: &str) -> St
     if let Some(advice) = message::text(alert, "advice") {
         lines.push(format!("_Advice:_ {}", escaped(&cut(&message::one_line(advice), 400))));
     }
-    let links: Vec<String> = message::links(alert, external_url)
-        .iter()
-        .filter(|(_, url)| url.len() <= 400)
-        .map(|(name, url)| format!("<{}|{name}>", link(url)))
-        .collect();
-    let links = links.join(" · ");
+    let mut links = String::new();
+    for (name, url) in message::links(alert, external_url) {
+        let link = format!("<{}|{name}> ", link(&url));
+        if links.len() + link.len() <= LINKS_BYTES_MAX {
+            links.push_str(&link);
+        }
+    }
     let frames: Vec<String> =
         message::frames(alert).iter().map(|frame| escaped(&cut(frame, 100))).collect();
     let mut text = String::new();
-    let mut left = SECTION_CHARS_MAX - links.chars().count().min(SECTION_CHARS_MAX) - 2;
+    let mut left = SECTION_CHARS_MAX - LINKS_BYTES_MAX;
     let stack = format!("```{}```", frames.join("\n").replace("```", "'''"));
     for part in lines.iter().chain((!frames.is_empty()).then_some(&stack)) {
         let chars = part.chars().count() + 1;
@@ -67,7 +70,7 @@ fn section(alert: &Alert, notification: &Notification, external_url: &str) -> St
             text.push('\n');
         }
     }
-    text + &links
+    text + links.trim_end()
 }
 
 /// `<`, `>` and `&` are Slack's own.
@@ -98,4 +101,25 @@ pub(super) async fn send(
     };
     let body = body(notification, external_url).to_string().into_bytes();
     http::post(client, url.expose(), &settings.http, body, &[url.expose()]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::message::hostile;
+
+    #[test]
+    fn whatever_an_alert_says_the_message_is_within_slacks_bounds() {
+        let message = body(&hostile(500), "https://h.example");
+        let blocks = message["blocks"].as_array().unwrap();
+        assert!(blocks.len() <= 50);
+        for block in blocks {
+            let text = block["text"]["text"].as_str().unwrap_or_default();
+            let bound =
+                if block["type"] == "header" { HEADER_CHARS_MAX } else { SECTION_CHARS_MAX };
+            assert!(text.chars().count() <= bound, "{}", text.chars().count());
+            let strays = text.replace("<http", "").replace("&lt;", "").replace("&amp;", "");
+            assert!(!strays.replace("&gt;", "").contains(['<', '&']) || block["type"] == "header");
+        }
+    }
 }
