@@ -9,6 +9,7 @@ mod conformance;
 mod connections;
 mod dashboards;
 mod demo;
+mod deploy;
 mod durable;
 mod engine;
 mod forwarding;
