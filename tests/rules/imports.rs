@@ -14,7 +14,7 @@ struct Wall {
     instead: &'static str,
 }
 
-const WALLS: [Wall; 8] = [
+const WALLS: [Wall; 10] = [
     Wall {
         folder: "attach/",
         except: &[],
@@ -107,6 +107,49 @@ const WALLS: [Wall; 8] = [
             "async",
         ],
         instead: "what is sent to whom and when is a pure function of alerts and times: pass them in",
+    },
+    Wall {
+        folder: "collector/src/alerts/",
+        except: &[],
+        forbidden: &[
+            "std::time::Instant",
+            "std::time::SystemTime",
+            "std::fs",
+            "std::io",
+            "std::net",
+            "std::thread",
+            "std::process",
+            "tokio",
+            "futures_util",
+            "tracing",
+            "clickhouse",
+            "crate::batch",
+            "crate::evaluate",
+            "crate::log",
+            "crate::notify",
+            "crate::rules",
+            "crate::store",
+            "async",
+        ],
+        instead: "states of alerts are a pure function of observations and times: pass them in",
+    },
+    Wall {
+        folder: "collector/src/rules/",
+        except: &[],
+        forbidden: &[
+            "std::time::Instant",
+            "std::time::SystemTime",
+            "std::net",
+            "std::thread",
+            "tokio",
+            "futures_util",
+            "clickhouse",
+            "crate::evaluate",
+            "crate::notify",
+            "crate::store",
+            "async",
+        ],
+        instead: "a rule is what its file says: asking ClickHouse is for crate::evaluate",
     },
     Wall {
         folder: "collector/src/log/",

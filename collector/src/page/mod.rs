@@ -3,6 +3,7 @@
 mod advice;
 mod api;
 mod assets;
+mod runbooks;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub(crate) fn routes(page: Page) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/docs/runbooks/{name}", get(runbooks::serve))
         .fallback(assets::serve)
         .layer(axum::middleware::from_fn_with_state(page.clone(), guard))
         .with_state(page)
