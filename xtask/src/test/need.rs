@@ -71,20 +71,12 @@ fn on_path(names: &[&str]) -> Option<PathBuf> {
     programs.find(|program| program.is_file())
 }
 
-/// Alertmanager, which tests run on loopback. Debian's package would start a service of it where
-/// systemd runs: there it is left to the user.
+/// Alertmanager, which tests run on loopback.
 pub(crate) fn alertmanager(interrupt: &Interrupt) -> anyhow::Result<()> {
     if on_path(&ALERTMANAGER).is_some() {
         return Ok(());
     }
-    if Path::new("/run/systemd/system").exists() {
-        bail!(
-            "prometheus-alertmanager is missing: install it, on Debian with `sudo apt-get install \
-             prometheus-alertmanager`, which also starts it: `sudo systemctl disable --now \
-             prometheus-alertmanager` ends that"
-        );
-    }
-    apt(ALERTMANAGER[0], interrupt)
+    apt_with_service(ALERTMANAGER[0], interrupt)
 }
 
 /// A Python that makes virtual environments: the tests fill one with clients from other hands.
@@ -105,6 +97,14 @@ pub(crate) fn faketime(interrupt: &Interrupt) -> anyhow::Result<()> {
     apt("libfaketime", interrupt)
 }
 
+/// Prometheus's promtool: it checks the rules that are for Prometheus.
+pub(crate) fn promtool(interrupt: &Interrupt) -> anyhow::Result<()> {
+    if process::works(Command::new("promtool").arg("--version"))? {
+        return Ok(());
+    }
+    apt_with_service("prometheus", interrupt)
+}
+
 /// Installs into the virtual environment, and makes that first when it is absent.
 fn pip(arguments: &[&str], interrupt: &Interrupt) -> anyhow::Result<()> {
     let venv = made("python-venv")?;
@@ -116,6 +116,18 @@ fn pip(arguments: &[&str], interrupt: &Interrupt) -> anyhow::Result<()> {
     let mut install = command(&python);
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     process::run(install.args(arguments), interrupt)
+}
+
+/// Installs a Debian package that starts a service of its name where systemd runs: there it is left
+/// to the user.
+fn apt_with_service(package: &str, interrupt: &Interrupt) -> anyhow::Result<()> {
+    if Path::new("/run/systemd/system").exists() {
+        bail!(
+            "{package} is missing: install it, on Debian with `sudo apt-get install {package}`, \
+             which also starts it: `sudo systemctl disable --now {package}` ends that"
+        );
+    }
+    apt(package, interrupt)
 }
 
 /// Installs a Debian package when this user may, else says how.

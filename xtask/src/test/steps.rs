@@ -84,6 +84,7 @@ fn tools(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     need::python(interrupt)?;
     need::faketime(interrupt)?;
     need::alertmanager(interrupt)?;
+    need::promtool(interrupt)?;
     need::chromium(interrupt).map(drop)
 }
 
