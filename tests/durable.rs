@@ -7,7 +7,7 @@
 
 mod catch_up;
 mod clocks;
-mod engine;
+pub(crate) mod engine;
 mod proxy;
 mod storing;
 

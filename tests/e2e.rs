@@ -3,6 +3,7 @@
 // Always so here; written for clippy, which lets tests stop at the first thing that is wrong.
 #![cfg(test)]
 
+mod alerts;
 mod attach;
 mod bounds;
 mod conformance;

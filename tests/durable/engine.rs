@@ -7,14 +7,14 @@ use std::process::{Child, Command, Stdio};
 
 use holdup_tests::program;
 
-pub(super) struct Engine {
+pub(crate) struct Engine {
     child: Child,
     address: String,
 }
 
 impl Engine {
     /// One with its data in a folder.
-    pub(super) fn start(path: &Path) -> Self {
+    pub(crate) fn start(path: &Path) -> Self {
         std::fs::create_dir_all(path).expect("a folder");
         let log = path.with_extension("log");
         let log = File::options().create(true).append(true).open(log).expect("a log");
@@ -34,17 +34,17 @@ impl Engine {
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.address.clone()
     }
 
     /// Its HTTP interface.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Ends it as a crash would.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.end();
     }
 

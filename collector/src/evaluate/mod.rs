@@ -160,7 +160,6 @@ impl Evaluator {
 
     /// Evaluates until it is stopped, and then ends what it began, within a time.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>, within: Duration) {
-        self.retire(now_ms());
         let began = Instant::now();
         let clock = || ms(began.elapsed());
         // The first turn is the one in which collectors agree on who leads.
@@ -168,6 +167,7 @@ impl Evaluator {
         let mut schedule =
             Schedule::new([leader::INTERVAL_MS].into_iter().chain(intervals), clock());
         self.agree_on_leader().await;
+        self.retire(now_ms());
         loop {
             let due = Duration::from_millis(schedule.next_ms().unwrap_or(0));
             tokio::select! {

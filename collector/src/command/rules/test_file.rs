@@ -162,6 +162,27 @@ mod tests {
     }
 
     #[test]
+    fn each_rule_that_comes_along_is_tested_where_it_fires_and_where_it_must_not() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/alerts");
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        let texts = files.map(|path| std::fs::read_to_string(path).unwrap());
+        let files: Vec<TestFile> = texts.map(|text| crate::rules::read(&text).unwrap()).collect();
+        let tests = || files.iter().flat_map(|file| &file.tests);
+        for rule in crate::rules::load(&[]).unwrap() {
+            let of_it = |expected: &&super::Expected| expected.alertname.value == rule.name;
+            let fires = tests().flat_map(|test| &test.alert_rule_test).filter(of_it);
+            assert!(fires.clone().any(|it| !it.exp_alerts.is_empty()), "{} fires", rule.name);
+            // Nothing at a time, or something in the rows that is said not to be told.
+            let must_not = tests().any(|test| {
+                let mut of_it = test.alert_rule_test.iter().filter(of_it);
+                let not = test.name.value.contains(" not");
+                of_it.any(|it| it.exp_alerts.is_empty() || not)
+            });
+            assert!(must_not || rule.name == "HoldupWatchdog", "{} must not", rule.name);
+        }
+    }
+
+    #[test]
     fn a_file_reads_as_promtools_do() {
         let text = "rule_files: [mine.yaml]\ntests:\n- name: x\n  rows:\n  - table: t\n    at: 5s\n    \
                     repeat: {times: 3, every: 10s}\n    row: {start: t, n: 5, ok: true, m: {a: 1}}\n  \
