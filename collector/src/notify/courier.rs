@@ -43,8 +43,8 @@ pub(super) struct Courier {
     dispatch: Dispatch,
     queue: Queue,
     streams: BTreeMap<usize, Stream>,
-    /// What would have been sent by the one that leads.
-    followed: VecDeque<Notification>,
+    /// What was left to the one that leads, with the time since when.
+    followed: VecDeque<(SystemTime, Notification)>,
     leads: bool,
     file: StateFile,
     unwritten: Option<SystemTime>,
@@ -75,6 +75,10 @@ impl Courier {
         };
         let dispatch = Dispatch::with(kept.groups, is_known);
         let queue = Queue::with(kept.waiting, is_known);
+        // Who leads is not known yet: it may have been this one that did not come to send them.
+        let now = SystemTime::now();
+        let followed = kept.followed.into_iter().filter(|it| is_known(&it.group.receiver));
+        let followed = followed.map(|it| (now, it)).collect();
         let indices = senders.iter().enumerate();
         let streams = indices
             .filter(|(_, it)| groups_itself.contains(&it.receiver.name))
@@ -88,7 +92,7 @@ impl Courier {
             queue,
             streams,
             senders: senders.into_iter().map(Arc::new).collect(),
-            followed: VecDeque::new(),
+            followed,
             leads: false,
             file,
             unwritten: None,
@@ -146,15 +150,21 @@ impl Courier {
     /// Takes over, or leaves it to another.
     fn lead(&mut self, leads: bool, now: SystemTime) {
         if leads && !self.leads {
-            for notification in self.followed.drain(..) {
-                let is_late = now.duration_since(notification.at).unwrap_or_default() > TAKEN_OVER;
-                if !is_late {
-                    self.unwritten = Some(SystemTime::UNIX_EPOCH);
-                    self.queue.put(notification);
-                }
+            self.forget_followed(now);
+            for (_, notification) in self.followed.drain(..) {
+                self.unwritten = Some(SystemTime::UNIX_EPOCH);
+                self.queue.put(notification);
             }
         }
         self.leads = leads;
+    }
+
+    /// Leaves what is old to the one that led.
+    fn forget_followed(&mut self, now: SystemTime) {
+        let is_old = |since: SystemTime| now.duration_since(since).unwrap_or_default() > TAKEN_OVER;
+        while self.followed.front().is_some_and(|(since, _)| is_old(*since)) {
+            self.followed.pop_front();
+        }
     }
 
     fn update(&mut self, alerts: &[Alert], now: SystemTime) {
@@ -191,13 +201,10 @@ impl Courier {
             } else {
                 // What it could not send while it led must not be out of date if it leads again.
                 self.queue.refresh(&notification);
-                self.followed.push_back(notification);
+                self.followed.push_back((now, notification));
             }
         }
-        let late = |it: &Notification| now.duration_since(it.at).unwrap_or_default() > TAKEN_OVER;
-        while self.followed.front().is_some_and(late) {
-            self.followed.pop_front();
-        }
+        self.forget_followed(now);
         for waiting in self.queue.given_up(now) {
             let (notification, tries) = (waiting.notification, waiting.tries);
             let reason = "no try of a day succeeded".to_owned();
@@ -393,7 +400,11 @@ impl Courier {
             return;
         }
         self.unwritten = None;
-        let bytes = match state::bytes(self.dispatch.groups(), self.queue.waiting()) {
+        let bytes = match state::bytes(
+            self.dispatch.groups(),
+            self.queue.waiting(),
+            self.followed.iter().map(|(_, it)| it),
+        ) {
             Ok(bytes) => bytes,
             Err(error) => {
                 tracing::error!(%error, "cannot keep what was sent");

@@ -61,7 +61,8 @@ impl Bench {
 
     /// As it is after its state was written and read.
     fn restart(&mut self) {
-        let written = bytes(self.dispatch.groups(), std::iter::empty()).unwrap();
+        let written =
+            bytes(self.dispatch.groups(), std::iter::empty(), std::iter::empty()).unwrap();
         let kept: Kept = serde_json::from_slice(&written).unwrap();
         self.dispatch = Dispatch::with(kept.groups, |name| name == RECEIVER);
     }

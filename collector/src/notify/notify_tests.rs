@@ -268,6 +268,24 @@ async fn one_of_two_collectors_sends_and_the_other_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_became_due_before_it_was_known_who_leads_is_told_after_a_restart() {
+    let server = Server::start(|_| Reply::Status(200)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let text = to_one(&server);
+    let running = start(&text, folder.path(), false);
+    running.tell(vec![alert("a", "s", None)]);
+    let file = folder.path().join("notifications.json");
+    eventually("it is on disk", || file.exists().then_some(())).await;
+    running.stop().await;
+    assert!(server.bodies().is_empty());
+    let mut running = start(&text, folder.path(), false);
+    running.leader.send_replace(true);
+    assert_eq!(running.sent.recv().await.unwrap().outcome, Outcome::Sent);
+    running.stop().await;
+    assert_eq!(server.bodies().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_alerts_are_one_message() {
     let server = Server::start(|_| Reply::Status(200)).await;
     let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::dispatch::Group;
+use super::dispatch::{Group, Notification};
 use super::queue::Waiting;
 
 const NAME: &str = "notifications.json";
@@ -21,6 +21,9 @@ const BYTES_MAX: u64 = 1 << 30;
 pub(super) struct Kept {
     pub(super) groups: Vec<Group>,
     pub(super) waiting: Vec<Waiting>,
+    /// What was left to another collector to send, lately.
+    #[serde(default)]
+    pub(super) followed: Vec<Notification>,
 }
 
 #[derive(Deserialize)]
@@ -33,15 +36,21 @@ struct Written<'a> {
     version: u32,
     groups: Vec<&'a Group>,
     waiting: Vec<&'a Waiting>,
+    followed: Vec<&'a Notification>,
 }
 
 /// The file's bytes.
 pub(super) fn bytes<'a>(
     groups: impl Iterator<Item = &'a Group>,
     waiting: impl Iterator<Item = &'a Waiting>,
+    followed: impl Iterator<Item = &'a Notification>,
 ) -> io::Result<Vec<u8>> {
-    let written =
-        Written { version: VERSION, groups: groups.collect(), waiting: waiting.collect() };
+    let written = Written {
+        version: VERSION,
+        groups: groups.collect(),
+        waiting: waiting.collect(),
+        followed: followed.collect(),
+    };
     serde_json::to_vec(&written).map_err(io::Error::other)
 }
 
