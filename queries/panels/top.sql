@@ -1,5 +1,6 @@
 -- title: Functions by blocked time
 -- description: Which functions held runtime threads, the worst first, by polls that ended in the range or still block.
+-- reading: The first rows are worth the time. First seen tells whether a deploy brought it, share over whether every call is slow or some are.
 -- column: function | the instrumented function
 -- column: service | the service it runs in
 -- column: file | source file of the function
@@ -18,34 +19,103 @@
 -- column: last_seen_ms | unix ms | last seen at all
 -- column: stalled | count | polls that have not returned yet
 -- column: share_over | share | 0 to 1 of all polls of the function in the range that reached the threshold; 0 when not measured
--- cost: reads the minutes of the range in functions_1m and poll_histograms, and the unfinished polls of the raw spans
+-- cost: reads the range in functions_1m, or in functions_1h where steps are hours, and one bit of each raw span; details are read of the functions that are shown
 WITH
     {from:DateTime64(3, 'UTC')} AS range_from,
     {to:DateTime64(3, 'UTC')} AS range_to,
+    -- Whole hours of the range come from the rollup by hour where steps are hours, its ends from that by minute.
+    if({step:UInt32} < 3600, toDateTime(range_to), toStartOfHour(toDateTime(range_from) + 3599)) AS hours_from,
+    if({step:UInt32} < 3600, toDateTime(range_to), toStartOfHour(toDateTime(range_to))) AS hours_to,
     -- The longest time between two reports of one stall, and of their way here.
     150000 AS report_ms,
+    -- What is used more than once is a scalar: it is found once.
+    (
+        SELECT groupArray((service_of, function_of, start, span_id, last_form))
+        FROM
+        (
+            SELECT
+                toString(service) AS service_of, toString(function) AS function_of, start, span_id,
+                argMax((self_ns, toString(cause), toString(blame_function), toString(blame_crate),
+                    toString(file), line, toString(instance)), form) AS last_form
+            FROM poll_spans
+            WHERE stall AND start < range_to
+                AND start + toIntervalMillisecond(intDiv(duration_ns, 1000000) + report_ms) >= range_from
+                AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
+                AND ({function:String} = '' OR function = {function:String})
+            GROUP BY service, function, start, span_id
+        )
+    ) AS reported,
+    (
+        SELECT groupArray((toString(service), toString(function), start, span_id))
+        FROM poll_spans
+        WHERE NOT stall
+            AND service IN (SELECT arrayJoin(reported).1)
+            AND function IN (SELECT arrayJoin(reported).2)
+            AND start IN (SELECT arrayJoin(reported).3)
+    ) AS returned,
+    unfinished AS
+    (
+        SELECT arrayJoin(reported) AS report, report.1 AS service, report.2 AS function, report.5 AS last_form
+        WHERE (report.1, report.2, report.3, report.4)
+            NOT IN (SELECT had.1, had.2, had.3, had.4 FROM (SELECT arrayJoin(returned) AS had))
+    ),
+    (
+        SELECT groupArray((name_of_service, name_of_function))
+        FROM
+        (
+            SELECT toString(service) AS name_of_service, toString(function) AS name_of_function
+            FROM
+            (
+                SELECT service, function, blocked_ns
+                FROM functions_1m
+                WHERE minute >= toStartOfMinute(range_from) AND minute < range_to
+                    AND (minute < hours_from OR minute >= hours_to)
+                    AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
+                    AND ({function:String} = '' OR function = {function:String})
+                UNION ALL
+                SELECT service, function, blocked_ns
+                FROM functions_1h
+                WHERE {step:UInt32} >= 3600 AND hour >= hours_from AND hour < hours_to
+                    AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
+                    AND ({function:String} = '' OR function = {function:String})
+                UNION ALL
+                SELECT service, function, last_form.1 AS blocked_ns FROM unfinished
+            )
+            GROUP BY service, function
+            ORDER BY sum(blocked_ns) DESC, service, function
+            LIMIT {limit:UInt32}
+        )
+    ) AS first_ones,
+    shown AS
+    (
+        SELECT arrayJoin(first_ones) AS pair, pair.1 AS its_service, pair.2 AS its_function
+    ),
     finished_and_blocked AS
     (
         SELECT
-            minute, service, function, calls, blocked_ns, max_ns, buckets, causes,
+            minute AS at, service, function, calls, blocked_ns, max_ns, buckets, causes,
             toString(file) AS file, line, blame, instances, toUInt64(0) AS stalled
         FROM functions_1m
         WHERE minute >= toStartOfMinute(range_from) AND minute < range_to
-            AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
-            AND ({function:String} = '' OR function = {function:String})
+            AND (minute < hours_from OR minute >= hours_to)
+            AND (service, function) IN (SELECT its_service, its_function FROM shown)
         UNION ALL
         SELECT
-            toStartOfMinute(greatest(toDateTime(start), toDateTime(range_from))), service, function,
-            1, self_ns, self_ns,
-            map(toUInt16(floor(log2(greatest(self_ns, 1)) * 8)), toUInt64(1)),
-            map(toString(cause), self_ns),
-            toString(file), line, (self_ns, toString(blame_function), toString(blame_crate)),
-            arrayReduce('uniqState', [toString(instance)]), 1
-        FROM poll_spans FINAL
-        WHERE stall AND start < range_to
-            AND start + toIntervalMillisecond(intDiv(duration_ns, 1000000) + report_ms) >= range_from
-            AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
-            AND ({function:String} = '' OR function = {function:String})
+            hour AS at, service, function, calls, blocked_ns, max_ns, buckets, causes,
+            toString(file) AS file, line, blame, instances, toUInt64(0) AS stalled
+        FROM functions_1h
+        WHERE {step:UInt32} >= 3600 AND hour >= hours_from AND hour < hours_to
+            AND (service, function) IN (SELECT its_service, its_function FROM shown)
+        UNION ALL
+        SELECT
+            toStartOfMinute(greatest(toDateTime(report.3), toDateTime(range_from))), service, function,
+            1, last_form.1, last_form.1,
+            map(toUInt16(floor(log2(greatest(last_form.1, 1)) * 8)), toUInt64(1)),
+            map(last_form.2, last_form.1),
+            last_form.5, last_form.6, (last_form.1, last_form.3, last_form.4),
+            arrayReduce('uniqState', [last_form.7]), 1
+        FROM unfinished
+        WHERE (service, function) IN (SELECT its_service, its_function FROM shown)
     ),
     ranked AS
     (
@@ -62,27 +132,35 @@ WITH
             max(blame) AS blamed,
             uniqMerge(instances) AS seen_on,
             sumMap(map(
-                toUnixTimestamp(toStartOfInterval(minute, toIntervalSecond({step:UInt32}))) * 1000,
+                toUnixTimestamp(toStartOfInterval(at, toIntervalSecond({step:UInt32}))) * 1000,
                 blocked_ns)) AS by_step,
-            sum(stalled) AS unfinished
+            sum(stalled) AS unfinished_polls
         FROM finished_and_blocked
         GROUP BY service, function
-        ORDER BY blocked DESC, service, function
-        LIMIT {limit:UInt32}
     ),
     measured AS
     (
-        SELECT service, function, sum(calls) AS all_polls
-        FROM poll_histograms
-        WHERE minute >= toStartOfMinute(range_from) AND minute < range_to
-            AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
-            AND ({function:String} = '' OR function = {function:String})
+        SELECT service, function, sum(told) AS all_polls
+        FROM
+        (
+            SELECT service, function, poll_histograms.calls AS told
+            FROM poll_histograms
+            WHERE minute >= toStartOfMinute(range_from) AND minute < range_to
+                AND (minute < hours_from OR minute >= hours_to)
+                AND (service, function) IN (SELECT its_service, its_function FROM shown)
+            UNION ALL
+            SELECT service, function, polls_1h.calls AS told
+            FROM polls_1h
+            WHERE {step:UInt32} >= 3600 AND hour >= hours_from AND hour < hours_to
+                AND (service, function) IN (SELECT its_service, its_function FROM shown)
+        )
         GROUP BY service, function
     ),
     known AS
     (
         SELECT service, function, min(first_seen) AS first_seen, max(last_seen) AS last_seen
         FROM functions
+        WHERE (service, function) IN (SELECT its_service, its_function FROM shown)
         GROUP BY service, function
     )
 SELECT
@@ -104,7 +182,7 @@ SELECT
     arrayZip(mapKeys(by_step), mapValues(by_step)) AS trend,
     toUnixTimestamp64Milli(known.first_seen) AS first_seen_ms,
     toUnixTimestamp64Milli(known.last_seen) AS last_seen_ms,
-    unfinished AS stalled,
+    unfinished_polls AS stalled,
     if(measured.all_polls = 0, 0, least(1, polls / measured.all_polls)) AS share_over
 FROM ranked
 LEFT JOIN known USING (service, function)
