@@ -1,4 +1,4 @@
-//! The repository's commands: `cargo xtask demo`, `cargo xtask test` and `cargo xtask bench`.
+//! The repository's commands: `cargo xtask demo`, `test`, `bench` and `seed`.
 
 mod bench;
 mod demo;
@@ -6,6 +6,7 @@ mod ffi;
 mod interrupt;
 mod process;
 mod repository;
+mod seed;
 mod service;
 mod terminal;
 mod test;
@@ -38,6 +39,8 @@ enum Command {
     Test(test::Options),
     /// Measure what timing a poll costs, beside other tools.
     Bench(bench::Options),
+    /// Fill an engine with made-up polls, and measure the dashboards' queries on them.
+    Seed(seed::Options),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options, &interrupt),
         Command::Test(options) => test::run(&options, &interrupt),
         Command::Bench(options) => bench::run(&options, &interrupt),
+        Command::Seed(options) => seed::run(&options, &interrupt),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,7 +76,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
     }
     let text = error.to_string();
     let first = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "error: demo, test or bench?",
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "error: demo, test, bench or seed?",
         _ => text.lines().next().unwrap_or_default(),
     };
     let _ = writeln!(io::stderr(), "{first}; see cargo xtask --help");

@@ -1,0 +1,2 @@
+-- How many polls there are.
+SELECT count() FROM poll_spans
