@@ -269,9 +269,16 @@ fn wrong_credentials_are_told_as_such() {
 fn bytes_a_row() {
     let data = folder();
     let collector = Collector::start(data.path(), &[]);
-    let rows = 1_000_000;
-    collector.sql(&format!(
-        "INSERT INTO poll_spans SELECT
+    let (rows, slices) = (1_000_000, 10);
+    for _ in 0..slices {
+        let slice = rows / slices;
+        collector.sql(&format!(
+            "INSERT INTO poll_spans (
+            start, duration_ns, self_ns, cpu_ns, runqueue_ns, threshold_ns, service, environment,
+            service_version, instance, function, file, line, cause, blame_function, blame_crate,
+            stack_id, victims, thread_id, thread_name, runtime, worker, task_id, task_name,
+            task_spawned_at, stall, trace_id, span_id, parent_span_id, scope_version
+        ) SELECT
             fromUnixTimestamp64Nano(toUnixTimestamp64Nano(now64(9)) - toInt64(rand64(1) % 86400e9)),
             (10e6 + pow(rand(2) % 1000, 3) / 10)::UInt64 + rand(3) % 1000000 AS duration,
             duration, duration / 3, duration / 50, 10000000,
@@ -282,9 +289,10 @@ fn bytes_a_row() {
             rand(9) % 5, 1000 + rand(10) % 16, 'tokio-rt-worker', 'main', rand(11) % 8,
             rand(12) % 100000, '', 'src/main.rs:12:5', false,
             randomFixedString(16), randomFixedString(8), randomFixedString(8), '0.1.0'
-        FROM numbers({rows})
+        FROM numbers({slice})
         SETTINGS max_partitions_per_insert_block = 10"
-    ));
+        ));
+    }
     for table in ["poll_spans", "functions_1m"] {
         collector.sql(&format!("OPTIMIZE TABLE {table} FINAL"));
         let bytes = collector.sql(&format!(
