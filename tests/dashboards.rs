@@ -5,6 +5,7 @@ mod answers;
 mod expand;
 mod files;
 mod lint;
+mod retention;
 mod seed;
 mod shapes;
 mod values;
