@@ -1,5 +1,6 @@
 -- title: Blocked time a minute, by service
 -- description: Time that slow polls held threads, a minute, of the services with most of it; the last step is not over.
+-- reading: 60 s a minute is one worker that does nothing else.
 -- column: time | time | start of the step
 -- column: service | the service; other is the sum of the rest
 -- column: blocked_ns | ns | blocked time a minute in the step

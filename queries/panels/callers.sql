@@ -1,5 +1,6 @@
 -- title: Callers
 -- description: Who called the function while it blocked: the frame outside of its own, by blocked time.
+-- reading: One caller with most of it is a call to change; many are the function itself.
 -- column: caller | the frame; empty when its own is not in the stack, or is the outermost
 -- column: blocked_ns | ns | blocked time that came from there
 -- column: calls | count | slow polls that came from there

@@ -1,5 +1,6 @@
 -- title: Blocked time a minute, by cause
 -- description: Why threads were held: cpu, sleep, lock, disk, net, page_fault, runqueue, unknown.
+-- reading: cpu, lock and sleep are code to change; disk and net are blocking I/O to move off the runtime; page_fault and runqueue are the machine.
 -- column: time | time | start of the step
 -- column: cause | the cause
 -- column: blocked_ns | ns | blocked time a minute in the step

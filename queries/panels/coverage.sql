@@ -1,5 +1,6 @@
 -- title: Coverage
 -- description: Share of the workers' busy time that was inside of watched polls: what is outside, Holdup does not see.
+-- reading: Below half, most of what workers do is not instrumented, and blocks there are not named.
 -- column: time | time | start of the step
 -- column: runtime | service, instance and runtime
 -- column: coverage | share | 0 to 1 of the busy time, the least in the step

@@ -1,5 +1,6 @@
 -- title: Blamed crates
 -- description: Which dependency blocks: blocked time by the crate of the first frame outside std, libc and the runtime.
+-- reading: A dependency with most of it is replaced, called from spawn_blocking, or reported.
 -- column: crate | the crate; empty for polls without a stack
 -- column: blocked_ns | ns | blocked time that is blamed on it
 -- column: share | share | 0 to 1 of all blocked time in the range

@@ -1,5 +1,6 @@
 -- title: Durations of slow polls
 -- description: How many slow polls ended in each step, by duration; a column holds those up to its name, in seconds, and over the one before.
+-- reading: A band that moves up is a function that got slower; a second band is a second cause. Slow and rare shows here when averages hide it.
 -- column: time | time | start of the step
 -- column: 0.001 | count | slow polls of up to 0.001 s
 -- column: 0.0021 | count | slow polls of up to 0.0021 s

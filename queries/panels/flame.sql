@@ -1,5 +1,6 @@
 -- title: Flame graph of blocked time
 -- description: Blocked time by stack, root first; a frame's width is the time of the slow polls whose stacks went through it.
+-- reading: Read from the top: width is time. The widest frame that is your own code is where to move work off the runtime.
 -- column: level | depth, 0 for all
 -- column: value | ns | blocked time in the frame and what it called
 -- column: self | ns | blocked time in the frame itself

@@ -1,5 +1,6 @@
 -- title: Instances
 -- description: Where it blocks: one instance only is a noisy neighbour or bad data, all of them is the code.
+-- reading: A share of runqueue near 100 % is a machine that is too full, not the code.
 -- column: instance | the service instance
 -- column: service | the service
 -- column: version | its version

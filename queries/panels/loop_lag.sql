@@ -1,5 +1,6 @@
 -- title: Lag
 -- description: The longest that a task which was ready waited for its poll, in the step.
+-- reading: What requests wait before any of their code runs. It rises with held workers and with a queue.
 -- column: time | time | start of the step
 -- column: runtime | service, instance and runtime
 -- column: lag_ns | ns | time it waited

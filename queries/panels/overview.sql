@@ -1,5 +1,6 @@
 -- title: Overview
 -- description: One line on the whole fleet: who reports, who fell silent, what blocks, and how much was blocked.
+-- reading: Stalled above 0 means that a thread is held at this moment: look at the table below it. Silent above 0 means that a service stopped reporting: it is down, or its exporter is.
 -- column: reporting | count | services heard of in the last five minutes of the range
 -- column: silent | count | services heard of in the day before, but not in those five minutes
 -- column: stalled | count | polls that had not returned when the range ended

@@ -1,5 +1,6 @@
 -- title: Queue
 -- description: Tasks in the queue that all workers of a runtime share, the most in the step.
+-- reading: A queue that does not get empty again has more work than workers.
 -- column: time | time | start of the step
 -- column: runtime | service, instance and runtime
 -- column: queue | count | tasks that wait

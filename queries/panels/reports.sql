@@ -1,5 +1,6 @@
 -- title: What senders say of themselves
 -- description: Counts that services report: slow polls that became records, that the budget of reports left out, that were allowed, findings, handlers.
+-- reading: holdup.poll.suppressed and holdup.poll.dropped above 0: not everything arrived.
 -- column: time | time | start of the step
 -- column: metric | the metric
 -- column: amount | count | how many in the step

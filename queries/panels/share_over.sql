@@ -1,5 +1,6 @@
 -- title: Share of polls over the threshold
 -- description: Of all polls, fast ones too, how many reached the threshold, by service; services that don't measure all polls are left out.
+-- reading: A service whose share rises with its load has no room; one whose share jumps at a deploy mark has a change to undo.
 -- column: time | time | start of the step
 -- column: service | the service
 -- column: share | share | 0 to 1 of its polls in the step

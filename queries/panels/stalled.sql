@@ -1,5 +1,6 @@
 -- title: Stalled
 -- description: Polls that had not returned when the range ended, the longest first: each holds a thread.
+-- reading: One that grows from refresh to refresh is a deadlock or a call that never ends; restart the instance after taking `holdup dump` of it.
 -- column: service | the service
 -- column: function | the instrumented function
 -- column: blocked_ns | ns | for how long, as of its last report

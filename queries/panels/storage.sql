@@ -1,5 +1,6 @@
 -- title: Tables
 -- description: What Holdup keeps in ClickHouse, and what it takes on disk.
+-- reading: Many parts in one table: inserts are too small, or merges lag.
 -- column: table | the table
 -- column: rows | count | rows, those that a merge will replace included
 -- column: bytes | bytes | on disk

@@ -1,5 +1,6 @@
 -- title: Poll spans stored a minute
 -- description: Finished poll spans that reached ClickHouse, a minute, by service.
+-- reading: A gap in all lines is the collector; in one line, that service.
 -- column: time | time | start of the step
 -- column: service | the service; other is the sum of the rest
 -- column: polls | count | poll spans a minute in the step

@@ -1,5 +1,6 @@
 -- title: Functions: trend
 -- description: Blocked time by step of the functions with most of it.
+-- reading: A line that began at a deploy mark came with it.
 -- column: time | time | start of the step
 -- column: label | service and function; other is the sum of the rest
 -- column: blocked_ns | ns | blocked time in the step

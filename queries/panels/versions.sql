@@ -1,5 +1,6 @@
 -- title: Versions compared
 -- description: What each version of a service blocked in the range: did the last deploy make it better or worse?
+-- reading: Compare blocked an hour, p99 and share of the newest two.
 -- column: service | the service
 -- column: version | its version
 -- column: environment | where it runs

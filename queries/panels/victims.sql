@@ -1,5 +1,6 @@
 -- title: Victims
 -- description: Tasks that were ready and had to wait while a poll held the thread: what a block costs others.
+-- reading: Tasks that had nothing wrong with them.
 -- column: time | time | start of the step
 -- column: victims | count | tasks that had to wait
 -- column: polls | count | slow polls that made one wait at least

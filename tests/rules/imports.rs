@@ -14,7 +14,7 @@ struct Wall {
     instead: &'static str,
 }
 
-const WALLS: [Wall; 10] = [
+const WALLS: [Wall; 11] = [
     Wall {
         folder: "attach/",
         except: &[],
@@ -150,6 +150,12 @@ const WALLS: [Wall; 10] = [
             "async",
         ],
         instead: "a rule is what its file says: asking ClickHouse is for crate::evaluate",
+    },
+    Wall {
+        folder: "collector/src/dashboards/",
+        except: &[],
+        forbidden: &["std::fs", "std::io", "std::net", "std::time", "tokio", "tracing", "async"],
+        instead: "dashboards are text made from text: the command writes the files",
     },
     Wall {
         folder: "collector/src/log/",

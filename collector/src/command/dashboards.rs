@@ -14,6 +14,12 @@ use crate::dashboards;
 pub(crate) enum DashboardsCommand {
     /// Write them as files for Grafana's provisioning
     Export(ExportArgs),
+    /// Put what the queries' headers say into a page of the documentation, between its marks
+    #[command(hide = true)]
+    Reference {
+        /// The page
+        page: PathBuf,
+    },
 }
 
 /// The arguments of `holdup dashboards export`.
@@ -27,9 +33,22 @@ pub(crate) struct ExportArgs {
     check: bool,
 }
 
-/// Writes or compares.
+/// Does what was asked.
 pub(crate) fn run(command: DashboardsCommand) -> anyhow::Result<()> {
-    let DashboardsCommand::Export(args) = command;
+    match command {
+        DashboardsCommand::Export(args) => export(&args),
+        DashboardsCommand::Reference { page } => {
+            let text = fs::read_to_string(&page)
+                .with_context(|| format!("cannot read {}", page.display()))?;
+            let text = dashboards::reference(&text)?
+                .with_context(|| format!("{} has no marks for it", page.display()))?;
+            fs::write(&page, text).with_context(|| format!("cannot write {}", page.display()))
+        }
+    }
+}
+
+/// Writes or compares.
+fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let mut differing = Vec::new();
     let mut out = std::io::stdout().lock();
     for file in dashboards::export()? {

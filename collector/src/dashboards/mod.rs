@@ -7,9 +7,11 @@
 mod layout;
 mod links;
 mod panel;
+mod reference;
 mod statement;
 mod variables;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -64,17 +66,32 @@ pub(crate) enum DashboardError {
 /// All dashboards, as files.
 pub(crate) fn export() -> Result<Vec<Exported>, DashboardError> {
     let mut files = Vec::new();
-    for (name, text) in catalog::layouts() {
-        let layout: Layout = toml::from_str(&text).map_err(|source| DashboardError::Layout {
-            name: name.clone(),
-            source: Box::new(source),
-        })?;
+    for (name, layout) in layouts()? {
         let json = dashboard(&name, &layout)?;
         // The folder's name is that of Grafana's folder.
         let path = PathBuf::from("dashboards/Holdup").join(format!("{name}.json"));
         files.push(Exported { path, text: format!("{json:#}\n") });
     }
     Ok(files)
+}
+
+/// The page of the documentation with what the queries' headers say, where it has marks for that.
+pub(crate) fn reference(page: &str) -> Result<Option<String>, DashboardError> {
+    let mut shown_on: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (_, layout) in layouts()? {
+        for placed in layout.row.iter().flat_map(|row| &row.panel) {
+            shown_on.entry(placed.query.clone()).or_default().push(layout.title.clone());
+        }
+    }
+    Ok(reference::placed_in(page, &shown_on))
+}
+
+fn layouts() -> Result<Vec<(String, Layout)>, DashboardError> {
+    let parse = |(name, text): (String, String)| match toml::from_str(&text) {
+        Ok(layout) => Ok((name, layout)),
+        Err(source) => Err(DashboardError::Layout { name, source: Box::new(source) }),
+    };
+    catalog::layouts().into_iter().map(parse).collect()
 }
 
 fn dashboard(name: &str, layout: &Layout) -> Result<Value, DashboardError> {
@@ -187,7 +204,18 @@ fn data_source() -> Value {
 mod tests {
     use std::path::Path;
 
-    use super::export;
+    use super::{export, reference};
+
+    #[test]
+    fn the_page_on_queries_says_what_their_headers_say() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/queries.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        assert!(
+            reference(&page).unwrap().as_ref() == Some(&page),
+            "docs/queries.md is out of date: run `holdup dashboards reference docs/queries.md`"
+        );
+        assert_eq!(reference("no marks").unwrap(), None);
+    }
 
     /// What is committed is what the queries and layouts give.
     #[test]

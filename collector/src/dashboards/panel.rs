@@ -55,7 +55,7 @@ pub(super) fn target(sql: &str, is_series: bool) -> Value {
 
 /// The panel's sentence, what its columns mean, and what it costs.
 fn description(panel: &Panel) -> String {
-    let mut text = format!("{}\n", panel.description);
+    let mut text = format!("{}\n\n{}\n", panel.description, panel.reading);
     for column in panel.columns.iter().filter(|column| is_named(column)) {
         text.push_str(&format!("\n- **{}**: {}", heading(&column.name), column.meaning));
     }

@@ -1,5 +1,7 @@
 //! The SQL of `queries/`, embedded, and what its headers say.
 
+use std::collections::BTreeMap;
+
 use rust_embed::RustEmbed;
 
 #[derive(RustEmbed)]
@@ -28,6 +30,8 @@ pub(crate) struct Panel {
     pub(crate) title: String,
     /// What it shows, in a sentence.
     pub(crate) description: String,
+    /// How to read it; empty where that goes without saying.
+    pub(crate) reading: String,
     /// What it reads.
     pub(crate) cost: String,
     /// Its columns, in order.
@@ -80,19 +84,19 @@ pub(crate) fn panel_names() -> Vec<String> {
 /// The panel of this name.
 pub(crate) fn panel(name: &str) -> Option<Panel> {
     let text = file(&format!("panels/{name}.sql"))?;
-    let (mut title, mut description, mut cost) = (String::new(), String::new(), String::new());
+    let mut header: BTreeMap<&str, String> = BTreeMap::new();
     let mut columns = Vec::new();
     for line in text.lines().map_while(|l| l.strip_prefix("-- ")) {
         let Some((key, value)) = line.split_once(": ") else { continue };
         match key {
-            "title" => value.clone_into(&mut title),
-            "description" => value.clone_into(&mut description),
-            "cost" => value.clone_into(&mut cost),
             "column" => columns.push(column(value)),
-            _ => {}
+            _ => drop(header.insert(key, value.to_owned())),
         }
     }
-    Some(Panel { sql: without_comments(&text), title, description, cost, columns })
+    let mut take = |key: &str| header.remove(key).unwrap_or_default();
+    let (title, description) = (take("title"), take("description"));
+    let (reading, cost) = (take("reading"), take("cost"));
+    Some(Panel { sql: without_comments(&text), title, description, reading, cost, columns })
 }
 
 /// What a variable of the dashboards can be.
