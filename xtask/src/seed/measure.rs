@@ -63,8 +63,8 @@ pub(super) fn run(
     let end = clickhouse.file("last", &[])?;
     let end: u64 = end.trim().parse().context("no polls")?;
     let mut table = String::from(
-        "| query | asked for | rows read, 24 h | p95, 24 h | rows read, 30 d | p95, 30 d |\n\
-         |---|---|---:|---:|---:|---:|\n",
+        "| query | asked for | rows read, 24 h | fastest | p95 | rows read, 30 d | fastest | p95 |\n\
+         |---|---|---:|---:|---:|---:|---:|---:|\n",
     );
     for (name, (dashboard, limit)) in queries()? {
         let path = root().join(format!("queries/panels/{name}.sql"));
@@ -87,9 +87,11 @@ pub(super) fn run(
                 ("version", "[]".to_owned()),
                 ("instance", "[]".to_owned()),
             ];
-            let (rows, time) = ask(clickhouse, &sql, &parameters, rounds, interrupt)
+            let asked = ask(clickhouse, &sql, &parameters, rounds, interrupt)
                 .with_context(|| name.clone())?;
-            let _infallible = write!(line, " {} | {} ms |", grouped(rows), time.as_millis());
+            let times = [asked.fastest, asked.p95].map(|time| time.as_millis());
+            let rows = grouped(asked.rows);
+            let _infallible = write!(line, " {rows} | {} ms | {} ms |", times[0], times[1]);
         }
         table.push_str(&line);
         table.push('\n');
@@ -98,14 +100,23 @@ pub(super) fn run(
     Ok(table)
 }
 
-/// Rows that it reads, and the time that 95 of 100 rounds are within.
+/// What some rounds of one question took.
+struct Asked {
+    /// Rows that it reads.
+    rows: u64,
+    /// The round that other programs were in the way of least.
+    fastest: Duration,
+    /// What 95 of 100 rounds are within.
+    p95: Duration,
+}
+
 fn ask(
     clickhouse: &ClickHouse,
     sql: &str,
     parameters: &[(&str, String)],
     rounds: usize,
     interrupt: &Interrupt,
-) -> anyhow::Result<(u64, Duration)> {
+) -> anyhow::Result<Asked> {
     let mut times = Vec::new();
     let mut rows = 0;
     for _ in 0..rounds.max(1) {
@@ -118,7 +129,7 @@ fn ask(
     }
     times.sort_unstable();
     let at = (times.len() * 95).div_ceil(100) - 1;
-    Ok((rows, times[at]))
+    Ok(Asked { rows, fastest: times[0], p95: times[at] })
 }
 
 /// What the tables hold and take.
