@@ -183,3 +183,28 @@ fn with_causes(error: &smtp::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::message::hostile;
+
+    #[test]
+    fn whatever_an_alert_says_it_adds_no_header_and_lines_are_within_bounds() {
+        let settings: Email = toml::from_str(
+            "host = 'h'\nfrom = 'Holdup <a@example.com>'\nto = ['b@example.com', 'c@example.com']",
+        )
+        .unwrap();
+        let mut notification = hostile(30);
+        let summary = "x\r\nBcc: all@example.com\r\n\r\nbody".repeat(50);
+        notification.alerts.truncate(1);
+        notification.alerts[0].annotations.insert("summary".into(), summary);
+        let to: Vec<&Mailbox> = settings.to.iter().map(|it| &it.0).collect();
+        let mail = message(&settings, &to, &notification, "https://h.example").unwrap();
+        let text = String::from_utf8(mail.formatted()).unwrap();
+        assert!(text.lines().all(|line| line.len() <= 998), "RFC 5322");
+        let (head, _body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{head}");
+        assert!(head.contains("To: b@example.com, c@example.com"), "{head}");
+    }
+}
