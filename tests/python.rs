@@ -1,22 +1,25 @@
 //! A Python with clients from other hands, for the tests that need one.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::target_dir;
 
 /// What is installed.
-const REQUIREMENTS: [&str; 5] = [
+const REQUIREMENTS: [&str; 6] = [
     "clickhouse-connect==1.12.0",
     "opentelemetry-sdk==1.45.2",
     "opentelemetry-exporter-otlp-proto-http==1.45.2",
     "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
     "PyYAML==6.0.3",
+    // Reads and checks Compose files.
+    "compose-spec==0.2.1",
 ];
 
-/// The interpreter of a virtual environment with ClickHouse's client, OpenTelemetry's SDK and a
-/// reader of YAML. The first call makes it, in cargo's folder; it needs `python3` and a package index.
+/// The interpreter of a virtual environment with ClickHouse's client, OpenTelemetry's SDK and
+/// readers of YAML and Compose files. The first call makes it, in cargo's folder; it needs `python3`
+/// and a package index.
 ///
 /// # Errors
 ///
@@ -42,6 +45,30 @@ pub fn python() -> Result<PathBuf, String> {
         .args(REQUIREMENTS))?;
     fs::write(&done, wanted).map_err(|error| error.to_string())?;
     Ok(interpreter)
+}
+
+/// What a script of Python prints about a file, as JSON.
+///
+/// # Errors
+///
+/// Where there is no Python, or the script fails; the text is what it says.
+pub fn json_of(script: &str, path: &Path) -> Result<serde_json::Value, String> {
+    let output = Command::new(python()?).args(["-c", script]).arg(path).output();
+    let output = output.map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+}
+
+/// A file of YAML as JSON: read by the reader that most tools agree with.
+///
+/// # Errors
+///
+/// Where it is not YAML, or there is no Python.
+pub fn yaml(path: &Path) -> Result<serde_json::Value, String> {
+    let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
+    json_of(script, path)
 }
 
 fn run(command: &mut Command) -> Result<(), String> {

@@ -1,8 +1,6 @@
 //! The example of an OpenTelemetry Collector in front of Holdup: whether it is whole, and whether
 //! Holdup takes what it would send, in the way it would send it.
 
-use std::process::Command;
-
 use holdup::contract;
 use holdup_tests::collector::Collector;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -12,14 +10,9 @@ use tonic::codec::CompressionEncoding;
 
 use crate::receiving::{grpc, request};
 
-/// The file as JSON: read by the YAML reader that most tools agree with.
 fn example() -> Json {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/otel-collector/holdup.yaml");
-    let python = holdup_tests::python().expect("a Python that reads YAML");
-    let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
-    let ran = Command::new(python).args(["-c", script, path]).output().expect("it runs");
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    serde_json::from_slice(&ran.stdout).expect("JSON")
+    holdup_tests::yaml(path.as_ref()).expect("YAML")
 }
 
 fn strings(of: &Json) -> Vec<&str> {
