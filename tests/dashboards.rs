@@ -5,6 +5,7 @@ mod answers;
 mod expand;
 mod files;
 mod lint;
+mod loaded;
 mod retention;
 mod seed;
 mod shapes;

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::target_dir;
 
 /// What is installed.
-const REQUIREMENTS: [&str; 6] = [
+const REQUIREMENTS: [&str; 7] = [
     "clickhouse-connect==1.12.0",
     "opentelemetry-sdk==1.45.2",
     "opentelemetry-exporter-otlp-proto-http==1.45.2",
@@ -15,6 +15,7 @@ const REQUIREMENTS: [&str; 6] = [
     "PyYAML==6.0.3",
     // Reads and checks Compose files.
     "compose-spec==0.2.1",
+    "grafana-foundation-sdk==1769699998!10.1.0",
 ];
 
 /// The interpreter of a virtual environment with ClickHouse's client, OpenTelemetry's SDK and

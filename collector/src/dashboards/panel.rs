@@ -201,7 +201,7 @@ fn options(placed: &Placed) -> Value {
     match placed.kind {
         Kind::Stat => json!({
             "colorMode": "value", "graphMode": "none", "justifyMode": "auto",
-            "orientation": "vertical",
+            "orientation": "vertical", "percentChangeColorMode": "standard",
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "/.*/", "values": false},
             "showPercentChange": false, "textMode": "auto", "wideLayout": true,
         }),
@@ -229,6 +229,7 @@ fn options(placed: &Placed) -> Value {
             "exemplars": {"color": "rgba(255,0,255,0.7)"},
             "filterValues": {"le": 1e-9},
             "legend": {"show": true},
+            "showValue": "auto",
             // A column's name is the upper bound of its bucket.
             "rowsFrame": {"layout": "le", "value": "Slow polls"},
             "tooltip": {"mode": "single", "showColorScale": false, "yHistogram": true},
@@ -237,7 +238,9 @@ fn options(placed: &Placed) -> Value {
         Kind::Flamegraph => json!({}),
         Kind::States => json!({
             "alignValue": "left", "mergeValues": true, "rowHeight": 0.9, "showValue": "auto",
-            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true},
+            "legend": {
+                "calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": true,
+            },
             "tooltip": {"mode": "single", "sort": "none"},
         }),
     }

@@ -21,14 +21,11 @@ pub(super) fn of(variables: &[Variable]) -> Result<Vec<Value>, StatementError> {
 }
 
 fn source(name: &str, label: &str, plugin: &str, current: Option<(&str, &str)>) -> Value {
-    let current =
-        current.map_or_else(|| json!({}), |(text, value)| json!({"text": text, "value": value}));
-    json!({
+    let mut json = json!({
         "type": "datasource",
         "name": name,
         "label": label,
         "query": plugin,
-        "current": current,
         "hide": 0,
         "includeAll": false,
         "multi": false,
@@ -36,7 +33,11 @@ fn source(name: &str, label: &str, plugin: &str, current: Option<(&str, &str)>) 
         "refresh": 1,
         "regex": "",
         "skipUrlSync": false,
-    })
+    });
+    if let Some((text, value)) = current {
+        json["current"] = json!({"text": text, "value": value});
+    }
+    json
 }
 
 fn query(variable: Variable, of_dashboard: &[Variable]) -> Result<Value, StatementError> {
@@ -50,7 +51,6 @@ fn query(variable: Variable, of_dashboard: &[Variable]) -> Result<Value, Stateme
         "name": variable.name(),
         "label": variable.label(),
         "datasource": data_source(),
-        "definition": sql,
         "query": sql,
         "hide": 0,
         "includeAll": several,
@@ -65,8 +65,6 @@ fn query(variable: Variable, of_dashboard: &[Variable]) -> Result<Value, Stateme
     if several {
         json["allValue"] = ALL_VALUE.into();
         json["current"] = json!({"text": ["All"], "value": ["$__all"]});
-    } else {
-        json["current"] = json!({});
     }
     Ok(json)
 }
