@@ -109,9 +109,14 @@ struct Running {
 impl Running {
     /// Returns when what should run for ever has ended.
     async fn failed(&mut self) -> anyhow::Error {
-        match (&mut self.batcher).await {
-            Ok(()) => anyhow!("the batcher has ended, which is a bug in holdup"),
-            Err(error) => anyhow!("the batcher failed, which is a bug in holdup: {error}"),
+        let (what, ended) = tokio::select! {
+            ended = &mut self.batcher => ("the batcher", ended),
+            // Without it nobody would be told of anything, and nobody would notice.
+            ended = &mut self.evaluator => ("the evaluation of rules", ended),
+        };
+        match ended {
+            Ok(()) => anyhow!("{what} has ended, which is a bug in holdup"),
+            Err(error) => anyhow!("{what} failed, which is a bug in holdup: {error}"),
         }
     }
 
