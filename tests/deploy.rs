@@ -2,6 +2,7 @@
 //! program.
 
 mod compose;
+mod helm;
 mod systemd;
 
 use std::collections::BTreeSet;

@@ -5,4 +5,4 @@ mod program;
 mod python;
 
 pub use program::{program, target_dir};
-pub use python::{json_of, python, yaml};
+pub use python::{json_of, python, python_of_charts, yaml};

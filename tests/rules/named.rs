@@ -6,10 +6,11 @@ use super::files::File;
 use super::{caught, obey};
 
 /// Pages with tables whose last column, headed `test`, names some.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "docs/alerting-receivers.md",
     "docs/conformance.md",
     "docs/dashboards.md",
+    "docs/deploy.md",
     "docs/guarantees.md",
     "docs/ways.md",
 ];
