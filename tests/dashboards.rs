@@ -3,9 +3,11 @@
 
 mod answers;
 mod expand;
+mod export;
 mod files;
 mod lint;
 mod loaded;
+mod reader;
 mod retention;
 mod seed;
 mod shapes;
