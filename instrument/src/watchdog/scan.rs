@@ -268,9 +268,12 @@ impl Scanner {
         let before = std::mem::replace(&mut thread.usage, reading.usage.unwrap_or_default());
         let earlier = snapshot.start.saturating_sub(thread.read);
         thread.read = reading.at;
-        // A poll that is seen in time is one that can't hide its beginning behind what was before; if
-        // what was before is known.
-        let is_in_time = age < now.rhythm.lowest && earlier <= 2 * now.rhythm.period();
+        // A poll that is seen in time is one that can't hide its beginning behind what was before, if
+        // that is known, or if the thread did not wait for a CPU since.
+        let waited =
+            reading.usage.map_or(0, |usage| usage.runqueue.saturating_sub(before.runqueue));
+        let is_known = earlier <= 2 * now.rhythm.period() || clock::ticks(waited) <= age / 8;
+        let is_in_time = age < now.rhythm.lowest && is_known;
         let earlier = if is_in_time { 0 } else { clock::nanoseconds(earlier) };
         let target = thread.target;
         if let Some(usage) = reading.usage {
