@@ -161,9 +161,14 @@ fn names_and_ports_of_the_compose_file_agree() {
     }
     let reader = environment["HOLDUP_CLICKHOUSE_USER"].as_str().expect("a user");
     let script = "import json, sys, xml.etree.ElementTree as x\n\
-                  print(json.dumps([it.tag for it in x.parse(sys.argv[1]).find('users')]))";
+                  users = x.parse(sys.argv[1]).find('users')\n\
+                  print(json.dumps({it.tag: [g.text for g in it.iter('query')] for it in users}))";
     let users = holdup_tests::json_of(script, &folder("compose/clickhouse-reader.xml"));
-    assert_eq!(users.expect("XML"), serde_json::json!([reader]));
+    let sql = read("clickhouse/reader.sql");
+    let grants = sql.lines().filter_map(|line| line.strip_suffix(" TO holdup_reader;"));
+    let grants: Vec<&str> = grants.collect();
+    assert_eq!(grants.len(), 2, "{grants:?}");
+    assert_eq!(users.expect("XML"), serde_json::json!({ reader: grants }));
 }
 
 #[test]
