@@ -126,6 +126,18 @@ struct Now {
     rhythm: Rhythm,
 }
 
+impl Now {
+    /// For how long before a poll that began at `start` its thread may have done what it was charged
+    /// with since `read`, of which `waited` ns without a CPU. In nanoseconds; 0 for a poll that is
+    /// seen in time, if what was before is known, or the thread did not wait for a CPU since: such a
+    /// poll can't hide its beginning behind what was before.
+    fn uncertain(self, start: u64, read: u64, waited: u64) -> u64 {
+        let (age, earlier) = (self.at.saturating_sub(start), start.saturating_sub(read));
+        let is_known = earlier <= 2 * self.rhythm.period() || clock::ticks(waited) <= age / 8;
+        if age < self.rhythm.lowest && is_known { 0 } else { clock::nanoseconds(earlier) }
+    }
+}
+
 impl Scanner {
     pub(super) fn new() -> Self {
         Self {
@@ -266,15 +278,10 @@ impl Scanner {
         (thread.last, thread.innermost) = (snapshot.start, innermost.start);
         thread.due = now.rhythm.next_look(snapshot.start, now.at, u64::MAX);
         let before = std::mem::replace(&mut thread.usage, reading.usage.unwrap_or_default());
-        let earlier = snapshot.start.saturating_sub(thread.read);
-        thread.read = reading.at;
-        // A poll that is seen in time is one that can't hide its beginning behind what was before, if
-        // that is known, or if the thread did not wait for a CPU since.
+        let read = std::mem::replace(&mut thread.read, reading.at);
         let waited =
             reading.usage.map_or(0, |usage| usage.runqueue.saturating_sub(before.runqueue));
-        let is_known = earlier <= 2 * now.rhythm.period() || clock::ticks(waited) <= age / 8;
-        let is_in_time = age < now.rhythm.lowest && is_known;
-        let earlier = if is_in_time { 0 } else { clock::nanoseconds(earlier) };
+        let earlier = now.uncertain(snapshot.start, read, waited);
         let target = thread.target;
         if let Some(usage) = reading.usage {
             ledger.note_totals(slot.id(), reading.at, before, usage);
