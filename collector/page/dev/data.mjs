@@ -342,6 +342,35 @@ function suspects(now) {
   }));
 }
 
+function alerts(now) {
+  const alert = (name, state, severity, f, summary, ago, flaps = 0) => ({
+    alert: name,
+    state,
+    severity,
+    service: f.service ?? '',
+    function: f.name ?? '',
+    summary,
+    since_ms: now - ago,
+    flaps,
+    fingerprint: hex(16, name, state),
+  });
+  const [sleeps] = FUNCTIONS;
+  return [
+    alert('HoldupRuntimeStalled', 'firing', 'critical', sleeps, 'A poll has not returned', 42_000),
+    alert('HoldupBlockedTime', 'pending', 'warning', sleeps, 'It blocks a tenth of a thread', 5e3),
+    alert('HoldupServiceSilent', 'resolved', 'warning', { service: 'gateway' }, 'It is back', 3e5, 1),
+    alert('HoldupWatchdog', 'firing', 'none', {}, 'Alerts work', 9e6),
+  ];
+}
+
+function alertHistory(now) {
+  const events = alerts(now).flatMap((alert) => [
+    { ...alert, time_ms: alert.since_ms + 2_000, event: 'sent', receiver: 'on-call', reason: '' },
+    { ...alert, time_ms: alert.since_ms, event: alert.state, receiver: '', reason: '' },
+  ]);
+  return events.sort((a, b) => b.time_ms - a.time_ms);
+}
+
 export function answer(name, params, empty) {
   const now = Date.now();
   const to = Number(params.get('to') ?? now);
@@ -366,6 +395,8 @@ export function answer(name, params, empty) {
     stacks: () => functions.flatMap((f) => stacks(f, from, to, now)),
     services: () => services(ranked()),
     suspects: () => (empty ? [] : suspects(now)),
+    alerts: () => (empty ? [] : alerts(now)),
+    alert_history: () => (empty ? [] : alertHistory(now)),
   };
   return Object.hasOwn(queries, name) ? queries[name]().slice(0, limit) : null;
 }

@@ -107,6 +107,31 @@ export interface Status {
   dropped_by_services: number;
 }
 
+export interface AlertRow {
+  alert: string;
+  state: 'pending' | 'firing' | 'resolved';
+  severity: string;
+  service: string;
+  function: string;
+  summary: string;
+  since_ms: number;
+  flaps: boolean | number;
+  fingerprint: string;
+}
+
+/** What became of an alert, or of a notification. */
+export interface AlertEventRow {
+  time_ms: number;
+  event: string;
+  alert: string;
+  severity: string;
+  service: string;
+  function: string;
+  summary: string;
+  receiver: string;
+  reason: string;
+}
+
 /** The rows that each query of the API answers with. */
 export interface Rows {
   top: TopRow;
@@ -115,6 +140,8 @@ export interface Rows {
   stacks: StackRow;
   services: ServiceRow;
   suspects: SuspectRow;
+  alerts: AlertRow;
+  alert_history: AlertEventRow;
 }
 
 export interface Query<N extends keyof Rows = keyof Rows> {

@@ -5,6 +5,7 @@ import { splitFunction } from './names';
 import { Banner, Footer, TopBar } from './parts/shell';
 import { RouterContext, useLocation } from './route';
 import type { Route, View } from './route';
+import { AlertsView } from './views/alerts';
 import { FunctionView } from './views/function';
 import { FunctionsView } from './views/functions';
 import { ServicesView } from './views/services';
@@ -15,6 +16,7 @@ const VIEWS: Record<View, { title: (route: Route) => string; show: () => preact.
   function: { title: (route) => splitFunction(route.function).short, show: FunctionView },
   services: { title: () => 'Services', show: ServicesView },
   suspects: { title: () => 'Suspects', show: SuspectsView },
+  alerts: { title: () => 'Alerts', show: AlertsView },
 };
 
 export function App() {

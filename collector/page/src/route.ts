@@ -4,7 +4,7 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
 
-export const VIEWS = ['functions', 'function', 'services', 'suspects'] as const;
+export const VIEWS = ['functions', 'function', 'services', 'suspects', 'alerts'] as const;
 export type View = (typeof VIEWS)[number];
 
 const MINUTE = 60_000;

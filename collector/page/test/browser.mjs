@@ -31,6 +31,7 @@ export const expected = process.env.HOLDUP_PAGE
   : {
       culprits: ['sleeps_in_handler', 'hashes_password', 'reads_slow_peer'].map((f) => DEMO + f),
       innocents: ['holdup_demo::innocents::yields_thirty_times'],
+      alert: DEMO + 'sleeps_in_handler',
       holder: { culprit: DEMO + 'waits_for_mutex', holder: 'ledger::journal::flush' },
     };
 

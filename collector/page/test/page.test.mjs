@@ -199,6 +199,20 @@ test('services lead to their functions, and suspects say why they are none', () 
     await page.waitForFunction(() => document.body.textContent.includes('sum over all polls'));
   }));
 
+test('an alert leads to the function that it is about', { skip: !expected.alert }, () =>
+  journey(async (page) => {
+    await page.goto(home);
+    await waitForFunctions(page);
+    await clickText(page, '.tabs a', 'Alerts');
+    await page.waitForSelector('.alert-events tbody tr');
+    const states = await page.$$eval('.alerts td.c-state', (all) => all.map((s) => s.textContent));
+    assert.deepEqual(states, ['firing', 'pending', 'resolved, flapping', 'firing']);
+    const link = await page.waitForSelector('.alerts a.function-link');
+    await link.click();
+    await page.waitForSelector('.episodes tbody tr');
+    assert.equal(parameter(page, 'function'), expected.alert);
+  }));
+
 test('the page asks again by itself, and the footer tells the state', () =>
   journey(async (page) => {
     await page.goto(home);

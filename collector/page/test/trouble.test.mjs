@@ -197,6 +197,7 @@ test('axe finds nothing serious, light and dark, wide and narrow', async () => {
     '',
     '?view=services',
     '?view=suspects',
+    '?view=alerts',
     '?q=nothing-is-called-so',
     `?${new URLSearchParams({ view: 'function', function: culprit })}`,
   ];

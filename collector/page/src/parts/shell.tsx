@@ -12,6 +12,7 @@ const TABS: [View, string][] = [
   ['functions', 'Functions'],
   ['services', 'Services'],
   ['suspects', 'Suspects'],
+  ['alerts', 'Alerts'],
 ];
 
 export function TopBar({ window }: { window: Window }) {

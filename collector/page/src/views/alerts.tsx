@@ -1,0 +1,132 @@
+// Alerts that are pending or fire, what became of others, and who was told.
+
+import type { AlertEventRow, AlertRow } from '../api';
+import { absolute, timeOfDay } from '../format';
+import { useQuery } from '../live';
+import { Ago, FunctionLabel, Name } from '../parts/cells';
+import { Link } from '../parts/link';
+import { Table } from '../parts/table';
+import type { Column } from '../parts/table';
+import { Waiting } from '../parts/waiting';
+import { useRouter } from '../route';
+
+const LIMIT = 200;
+
+export function AlertsView() {
+  const { answer, stale } = useQuery({ name: 'alerts', limit: LIMIT });
+  const history = useQuery({ name: 'alert_history', limit: LIMIT });
+  if (!answer) return <Waiting title="Alerts" />;
+  const events = history.answer;
+  return (
+    <>
+      <section class={stale ? 'card stale' : 'card'} aria-busy={stale}>
+        <h1 tabIndex={-1}>Alerts</h1>
+        {answer.rows.length === 0 && (
+          <p class="none">
+            No alert is pending or fires, and none was resolved in this range. To be told of them,
+            add a receiver to the collector’s configuration.
+          </p>
+        )}
+        {answer.rows.length > 0 && (
+          <Table
+            caption="Alerts"
+            className="alerts"
+            columns={alertColumns(answer.window.to)}
+            rows={answer.rows}
+            rowKey={(r) => r.fingerprint}
+            mark={(r) => (r.state === 'firing' && r.severity !== 'none' ? 'hot-row' : '')}
+          />
+        )}
+      </section>
+      {events && (
+        <section class={history.stale ? 'card stale' : 'card'} aria-busy={history.stale}>
+          <h2 id="alert-history">History</h2>
+          {events.rows.length === 0 && <p class="none">Nothing happened in this range.</p>}
+          {events.rows.length > 0 && (
+            <div class="scroll" role="region" aria-labelledby="alert-history" tabIndex={0}>
+              <Table
+                caption="What became of alerts, and who was told, the newest first"
+                className="alert-events"
+                columns={eventColumns(events.window.to)}
+                rows={events.rows}
+                rowKey={(r) => `${r.time_ms}/${r.event}/${r.alert}/${r.receiver}/${r.summary}`}
+              />
+            </div>
+          )}
+        </section>
+      )}
+    </>
+  );
+}
+
+function alertColumns(now: number): Column<AlertRow>[] {
+  return [
+    { id: 'state', label: 'State', cell: (r) => <State of={r} /> },
+    { id: 'alert', label: 'Alert', cell: (r) => <Alert of={r} /> },
+    { id: 'severity', label: 'Severity', from: 'medium', cell: (r) => <Name of={r.severity} /> },
+    { id: 'about', label: 'About', from: 'medium', cell: (r) => <About of={r} /> },
+    { id: 'summary', label: 'Summary', from: 'medium', cell: (r) => <Name of={r.summary} /> },
+    {
+      id: 'since_ms',
+      label: 'Since',
+      numeric: true,
+      cell: (r) => <Ago ms={r.since_ms} now={now} />,
+    },
+  ];
+}
+
+function eventColumns(now: number): Column<AlertEventRow>[] {
+  return [
+    {
+      id: 'time',
+      label: 'Time',
+      cell: (r) => (
+        <time dateTime={new Date(r.time_ms).toISOString()} title={absolute(r.time_ms)}>
+          {timeOfDay(r.time_ms, now)}
+        </time>
+      ),
+    },
+    { id: 'event', label: 'Event', cell: (r) => <Name of={r.event} /> },
+    { id: 'alert', label: 'Alert', cell: (r) => <Name of={r.alert} class="strong" /> },
+    { id: 'receiver', label: 'Told', from: 'medium', cell: (r) => <Name of={r.receiver} /> },
+    {
+      id: 'summary',
+      label: 'Summary',
+      from: 'medium',
+      cell: (r) => <Name of={r.reason || r.summary} />,
+    },
+  ];
+}
+
+function State({ of }: { of: AlertRow }) {
+  const flaps = of.flaps ? ', flapping' : '';
+  if (of.state !== 'firing') return <span class="badge">{of.state + flaps}</span>;
+  return (
+    <span class="badge badge-hot">
+      <i class="pulse" aria-hidden="true" />
+      firing{flaps}
+    </span>
+  );
+}
+
+/** The way to the function that it is about, if it is about one. */
+function useSubject({ function: name, service }: AlertRow) {
+  const { route } = useRouter();
+  return name ? { ...route, view: 'function' as const, function: name, in: service } : null;
+}
+
+function Alert({ of }: { of: AlertRow }) {
+  const subject = useSubject(of);
+  const name = <Name of={of.alert} class="strong" />;
+  return subject ? <Link to={subject}>{name}</Link> : name;
+}
+
+function About({ of }: { of: AlertRow }) {
+  const subject = useSubject(of);
+  if (!subject) return <Name of={of.service} />;
+  return (
+    <Link to={subject} title={of.function} class="function-link">
+      <FunctionLabel of={of.function} />
+    </Link>
+  );
+}
