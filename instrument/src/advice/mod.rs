@@ -121,9 +121,18 @@ pub fn by_id(id: &str) -> Option<&'static Advice> {
     ALL.iter().find(|advice| advice.id == id)
 }
 
-/// The path of a frame's function: without its place, and without what stands before a type.
+/// The path of a frame's function: without its place, and without what stands before a type. What a
+/// trait does for a type that has no path, such as `str` or a parameter, is the trait's.
 fn path(frame: &str) -> &str {
     let name = frame.split(" at ").next().unwrap_or(frame).trim();
+    let of_type = without_prefix(name);
+    match of_type.split_once(" as ") {
+        Some((of, implemented)) if !of.contains("::") => without_prefix(implemented),
+        _ => of_type,
+    }
+}
+
+fn without_prefix(name: &str) -> &str {
     let mut path = name.trim_start_matches(['<', '&', '(']);
     for word in ["mut ", "dyn ", "impl "] {
         path = path.strip_prefix(word).unwrap_or(path);
@@ -175,6 +184,19 @@ mod tests {
         for heading in page.lines().filter_map(|line| line.strip_prefix("## ")) {
             assert!(by_id(heading).is_some(), "{heading} is no advice");
         }
+    }
+
+    #[test]
+    fn what_a_trait_does_for_a_plain_type_is_the_trait_s() {
+        let leaf = "<str as std::net::socket_addr::ToSocketAddrs>::to_socket_addrs";
+        assert_eq!(id(&[leaf, "shop::rates"]), "name-lookup");
+        let frames = [
+            "__rustc::__rust_dealloc",
+            "<T as alloc::slice::<impl [T]>::to_vec_in::ConvertVec>::to_vec",
+            "core::ptr::drop_in_place<alloc::vec::Vec<u8>>",
+            "shop::forgets",
+        ];
+        assert_eq!(id(&frames), "drop");
     }
 
     #[test]

@@ -357,6 +357,7 @@ pub(super) const BETWEEN: &[&str] = &[
     "std",
     "core",
     "alloc",
+    "__rustc",
     "hashbrown",
     "bytes",
     "tokio",
