@@ -28,8 +28,8 @@ const DATA_SOURCE_TYPE: &str = "grafana-clickhouse-datasource";
 const DATA_SOURCE_UID: &str = "holdup-clickhouse";
 /// The plugin's version that the targets are written for.
 const PLUGIN_VERSION: &str = "4.20.0";
-/// The most deploys that a chart marks.
-const DEPLOYS_MAX: u32 = 200;
+/// The most marks of one kind in a chart.
+const MARKS_MAX: u32 = 200;
 
 /// A file to be written.
 #[derive(Debug)]
@@ -101,9 +101,13 @@ fn dashboard(name: &str, layout: &Layout) -> Result<Value, DashboardError> {
         reason,
     };
     let variables = variables::of(&layout.variables).map_err(|e| wrong("variables", e.to_string()));
-    let deploys = deploys(layout).map_err(|e| wrong("deploys", e.to_string()));
+    let marks = |query, name, colour| {
+        marks(layout, query, name, colour).map_err(|e| wrong(query, e.to_string()))
+    };
+    let annotations =
+        [marks("deploys", "Deploys", "blue")?, marks("alert_marks", "Alerts", "red")?];
     Ok(json!({
-        "annotations": {"list": [deploys?]},
+        "annotations": {"list": annotations},
         "description": layout.description,
         "editable": false,
         "fiscalYearStartMonth": 0,
@@ -167,15 +171,16 @@ fn panels(
 }
 
 /// Marks of versions that were first heard of.
-fn deploys(layout: &Layout) -> Result<Value, StatementError> {
-    let sql = catalog::panel("deploys").map(|panel| panel.sql).unwrap_or_default();
-    let sql = statement::of(&sql, &layout.variables, DEPLOYS_MAX)?;
+/// Marks in all charts, where this query says.
+fn marks(layout: &Layout, query: &str, name: &str, colour: &str) -> Result<Value, StatementError> {
+    let sql = catalog::panel(query).map(|panel| panel.sql).unwrap_or_default();
+    let sql = statement::of(&sql, &layout.variables, MARKS_MAX)?;
     Ok(json!({
         "datasource": data_source(),
         "enable": true,
         "hide": false,
-        "iconColor": "blue",
-        "name": "Deploys",
+        "iconColor": colour,
+        "name": name,
         "target": panel::target(&sql, Kind::Table.is_series()),
     }))
 }
