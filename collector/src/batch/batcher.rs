@@ -361,7 +361,7 @@ impl Batcher {
 
     fn collect_changes(&mut self) {
         // Behind the log, time is when the entries came: what is read late is not folded late.
-        let unread = *self.log.end().borrow() > self.next && !self.progress.all_stored();
+        let unread = *self.log.end().borrow() > self.next && !self.progress.rows_stored();
         if !unread && self.flight.is_empty() {
             self.folded_ns = now_ns();
         }
@@ -376,15 +376,17 @@ impl Batcher {
     }
 
     async fn write_episodes(&mut self) {
-        if self.episodes_due.is_empty() {
-            return;
+        if !self.episodes_due.is_empty() {
+            let revision = self.next_revision();
+            let written = self.store.upsert_episodes(self.episodes_due.values(), revision);
+            match timeout(EPISODES_TIME_MAX, written).await {
+                Ok(Ok(())) => self.episodes_due.clear(),
+                Ok(Err(error)) => tracing::warn!(%error, "episodes wait for ClickHouse"),
+                Err(_late) => tracing::warn!("episodes wait for ClickHouse, which is slow"),
+            }
         }
-        let revision = self.next_revision();
-        let written = self.store.upsert_episodes(self.episodes_due.values(), revision);
-        match timeout(EPISODES_TIME_MAX, written).await {
-            Ok(Ok(())) => self.episodes_due.clear(),
-            Ok(Err(error)) => tracing::warn!(%error, "episodes wait for ClickHouse"),
-            Err(_late) => tracing::warn!("episodes wait for ClickHouse, which is slow"),
+        if self.episodes_due.is_empty() {
+            self.progress.episodes_stored();
         }
     }
 

@@ -49,7 +49,13 @@ impl Batcher {
             // Nobody takes single entries out of a stream.
             let pause = if entries.is_empty() { Duration::ZERO } else { GATHER };
             tokio::select! {
-                sent = self.flight.stored() => self.take_in(&sent?),
+                sent = self.flight.stored() => {
+                    self.take_in(&sent?);
+                    if entries.is_empty() {
+                        // Its episodes are written before more is awaited.
+                        due = Instant::now();
+                    }
+                }
                 () = more(&mut end, pause) => {}
                 () = sleep_until(due), if alone => {}
                 () = told(stop) => {}

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Progress {
     /// The last entry that was acknowledged.
     last: AtomicU64,
-    /// ClickHouse has all below this.
+    /// ClickHouse has the rows of all below this,
     stored: AtomicU64,
+    /// and their episodes of all below this.
+    folded: AtomicU64,
     /// When the oldest entry came that is not stored, ns since 1970; 0 when there is none.
     oldest_ns: AtomicU64,
 }
@@ -19,10 +21,15 @@ impl Progress {
         self.last.fetch_max(sequence, Ordering::Release);
     }
 
-    /// All below a sequence number is stored.
+    /// The rows of all below a sequence number are stored.
     pub(super) fn stored(&self, below: u64) {
         self.stored.fetch_max(below, Ordering::Release);
         self.oldest_ns.store(0, Ordering::Relaxed);
+    }
+
+    /// The episodes of all whose rows are stored are stored as well.
+    pub(super) fn episodes_stored(&self) {
+        self.folded.fetch_max(self.stored.load(Ordering::Relaxed), Ordering::Release);
     }
 
     /// The oldest entry that is not stored came then, ns since 1970.
@@ -30,11 +37,20 @@ impl Progress {
         self.oldest_ns.store(time_ns, Ordering::Relaxed);
     }
 
-    /// Whether all that was acknowledged is stored.
+    /// Whether the rows of all that was acknowledged are stored.
+    pub(super) fn rows_stored(&self) -> bool {
+        self.is_past_the_last(&self.stored)
+    }
+
+    /// Whether all that was acknowledged is stored, episodes and all.
     pub(crate) fn all_stored(&self) -> bool {
+        self.is_past_the_last(&self.folded)
+    }
+
+    fn is_past_the_last(&self, below: &AtomicU64) -> bool {
         // In this order: what is acknowledged in between is not called stored.
         let last = self.last.load(Ordering::Acquire);
-        self.stored.load(Ordering::Acquire) > last
+        below.load(Ordering::Acquire) > last
     }
 
     /// How long ago the oldest entry came that is not stored, ns.
