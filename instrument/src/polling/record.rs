@@ -43,8 +43,8 @@ pub(crate) struct Record {
     pub(crate) slot: usize,
     /// In debug mode: whether it has used up what tokio lets one poll do.
     pub(crate) has_spent_budget: bool,
-    /// Totals of the thread at the end of the poll. None as well when the watchdog has not looked at
-    /// it: nothing follows from them then.
+    /// Totals of the thread at the end of the poll. Also of one that the watchdog has not looked at:
+    /// it may have had no CPU itself.
     pub(crate) usage: Option<Usage>,
 }
 
@@ -115,7 +115,6 @@ impl Record {
         if owner.thread.exports() || context.suppressed {
             return None;
         }
-        let accounts = owner.accounts.as_ref().filter(|_| slot.was_looked_at(timing.start));
         Some(Self {
             place,
             start: timing.start,
@@ -127,7 +126,7 @@ impl Record {
             worker: runtime::worker(),
             slot: slot.id(),
             has_spent_budget: debug::has_spent_budget(),
-            usage: accounts.and_then(Accounts::read_own),
+            usage: owner.accounts.as_ref().and_then(Accounts::read_own),
             owner,
         })
     }

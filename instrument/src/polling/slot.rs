@@ -50,8 +50,6 @@ pub(crate) struct Slot {
     slow_to: AtomicU64,
     /// Polls may be slow: see [`allow`](crate::polling::allow).
     allowed: AtomicBool,
-    /// When the poll began that the watchdog looked at last.
-    looked_at: AtomicU64,
     taken: AtomicBool,
     /// Changes with each thread that takes the slot.
     generation: AtomicU32,
@@ -91,7 +89,6 @@ impl Slot {
             slow_from: AtomicU64::new(0),
             slow_to: AtomicU64::new(0),
             allowed: AtomicBool::new(false),
-            looked_at: AtomicU64::new(0),
             taken: AtomicBool::new(false),
             generation: AtomicU32::new(0),
             owner: Mutex::new(None),
@@ -251,16 +248,6 @@ impl Slot {
     /// For the thread itself: from when to when the last slow poll was.
     pub(super) fn last_slow(&self) -> (u64, u64) {
         (self.slow_from.load(Ordering::Relaxed), self.slow_to.load(Ordering::Relaxed))
-    }
-
-    /// For the watchdog: it looks at the poll that began then.
-    pub(crate) fn note_look(&self, start: u64) {
-        self.looked_at.fetch_max(start, Ordering::Relaxed);
-    }
-
-    /// Whether the watchdog has looked at a poll, or at one nested in it.
-    pub(super) fn was_looked_at(&self, start: u64) -> bool {
-        self.looked_at.load(Ordering::Relaxed) >= start
     }
 
     /// The threshold of sites without one of their own, for other threads.

@@ -2,8 +2,9 @@
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
+use crate::polling::clock;
 use crate::polling::record::Parent;
-use crate::polling::usage::Accounts;
+use crate::polling::usage::{Accounts, Usage};
 
 /// Longest name kept, in bytes.
 const NAME_BYTES_MAX: usize = 31;
@@ -23,6 +24,8 @@ pub(crate) struct Owner {
     pub(crate) thread: Thread,
     /// None where the OS has none, or when too many are open.
     pub(crate) accounts: Option<Accounts>,
+    /// Its totals before its first poll, and when they were read, in ticks.
+    pub(crate) first: Option<(u64, Usage)>,
     pub(crate) runtime: Option<Runtime>,
 }
 
@@ -45,9 +48,12 @@ impl Owner {
     pub(super) fn current() -> Self {
         // The first look at the context of a thread allocates what OpenTelemetry keeps for it.
         let _parent = Parent::current();
+        let accounts = Accounts::open();
+        let usage = accounts.as_ref().and_then(Accounts::read_own);
         Self {
             thread: Thread::current(),
-            accounts: Accounts::open(),
+            accounts,
+            first: usage.map(|usage| (clock::now(), usage)),
             runtime: Handle::try_current().ok().map(Runtime::of),
         }
     }

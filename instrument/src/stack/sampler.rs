@@ -28,6 +28,8 @@ const AT_ONCE: Duration = Duration::from_micros(200);
 
 /// Threads of which it is remembered since when they run.
 const RUNNING_MAX: usize = 1024;
+/// Threads of which a stack is kept that has yet to be found again.
+const MOVING_MAX: usize = 64;
 
 /// Takes stacks of threads. Keeps what it learned of the program's modules.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Sampler {
     names: Arc<Names>,
     /// Each thread's time on a CPU when it was first seen to run without having waited since.
     running: HashMap<i32, (Duration, Status)>,
+    /// The callers that were found last of each thread that had run while its stack was copied.
+    moving: HashMap<i32, Box<[u64]>>,
     /// The copy of a stack, kept for its memory.
     copy: Vec<u8>,
     /// The thread that was interrupted and has yet to answer.
@@ -51,7 +55,7 @@ pub(crate) struct Sampler {
 pub(super) struct Counts {
     pub(super) without_signal: u64,
     pub(super) by_signal: u64,
-    /// Copies thrown away, because the thread had run meanwhile.
+    /// Copies during which the thread had run.
     pub(super) moved: u64,
     pub(super) incomplete: u64,
 }
@@ -128,6 +132,7 @@ impl Sampler {
             names: Names::of(&unwinder.modules),
             unwinder,
             running: HashMap::new(),
+            moving: HashMap::new(),
             copy,
             asked: None,
             last_search: None,
@@ -225,7 +230,8 @@ impl Sampler {
     }
 
     /// A thread that is off its CPU, without its help. Its stack is copied; that is worth something
-    /// only if the thread did not run meanwhile.
+    /// only if the thread did not run meanwhile, or if it is found the same again. So it is of one that
+    /// waits for page after page of a file, and runs in between.
     fn sample_blocked(&mut self, target: &Target, mut at: Blocked) -> Option<RawStack> {
         // One that was interrupted, and blocks before its answer was looked at, is kept already: to
         // wait for that would be to wait for itself.
@@ -234,6 +240,9 @@ impl Sampler {
         for _ in 0..ATTEMPTS_MAX {
             if self.copy_blocked(target.tid, target.stack_high, at).is_some() {
                 return self.copied_blocked(at, target.stack_high);
+            }
+            if let Some(stack) = self.found_again(target, at) {
+                return Some(stack);
             }
             match proc::whereabouts(target.tid) {
                 Whereabouts::Blocked(elsewhere) => at = elsewhere,
@@ -260,14 +269,34 @@ impl Sampler {
         (is_there && stayed && read > 0).then_some(())
     }
 
+    /// The stack that was copied while its thread may have run, if its callers are those of the
+    /// copy before: half a stack of one instant and half of another don't lead to the root of the
+    /// thread in the same way twice.
+    fn found_again(&mut self, target: &Target, at: Blocked) -> Option<RawStack> {
+        let found = self.unwind_blocked(at, target.stack_high);
+        let callers = found.addresses.get(1..).filter(|_| found.complete)?;
+        if self.moving.get(&target.tid).is_some_and(|before| **before == *callers) {
+            self.counts.without_signal += 1;
+            return self.stack(found, Some(at));
+        }
+        if self.moving.len() >= MOVING_MAX {
+            self.moving.clear();
+        }
+        self.moving.insert(target.tid, callers.into());
+        None
+    }
+
     /// The stack that was copied.
     pub(super) fn copied_blocked(&mut self, at: Blocked, high: u64) -> Option<RawStack> {
-        let is_cut = high.saturating_sub(at.sp) > STACK_BYTES_MAX as u64;
-        let registers = Registers { pc: at.pc, sp: at.sp, fp: 0, lr: 0 };
-        let unwinder = &mut self.unwinder;
-        let found = unwinder.unwind_without_frame_pointer(registers, &self.copy, is_cut);
+        let found = self.unwind_blocked(at, high);
         self.counts.without_signal += 1;
         self.stack(found, Some(at))
+    }
+
+    fn unwind_blocked(&mut self, at: Blocked, high: u64) -> Unwound {
+        let is_cut = high.saturating_sub(at.sp) > STACK_BYTES_MAX as u64;
+        let registers = Registers { pc: at.pc, sp: at.sp, fp: 0, lr: 0 };
+        self.unwinder.unwind_without_frame_pointer(registers, &self.copy, is_cut)
     }
 
     /// Whether the stack that was copied last has a word of this value.
@@ -381,5 +410,37 @@ mod tests {
         thread::spawn(move || tell.send(interrupt_and_sample().is_some()));
         let found = told.recv_timeout(Duration::from_secs(30));
         assert_eq!(found, Ok(true), "the sampler waits for itself, or found no stack");
+    }
+
+    #[test]
+    fn a_thread_that_runs_between_waits_has_a_stack_once_two_copies_agree() {
+        let (tell, told) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            let _registered = threads::register();
+            tell.send(threads::target(ffi::thread_id()).unwrap()).unwrap();
+            let _ = released.recv();
+        });
+        let target = told.recv().unwrap();
+        let mut sampler = Sampler::new(Settings::default());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let at = loop {
+            if let Whereabouts::Blocked(at) = proc::whereabouts(target.tid)
+                && sampler.copy_blocked(target.tid, target.stack_high, at).is_some()
+            {
+                break at;
+            }
+            assert!(Instant::now() < deadline, "it does not wait");
+        };
+        let whole = sampler.copy.clone();
+        assert!(sampler.found_again(&target, at).is_none(), "one copy may be torn");
+        let stack = sampler.found_again(&target, at).unwrap();
+        assert!(stack.complete && stack.call.is_some());
+        sampler.copy.fill(0);
+        assert!(sampler.found_again(&target, at).is_none(), "it leads nowhere");
+        sampler.copy = whole;
+        assert!(sampler.found_again(&target, at).is_some(), "nor does it count");
+        drop(release);
+        thread.join().unwrap();
     }
 }

@@ -141,7 +141,6 @@ impl Held {
         let target = i32::try_from(owner.thread.id).ok().and_then(stack::target);
         let target = target.filter(|_| wants_stack);
         let stack = target.and_then(|target| self.sample(&target, sampler));
-        slot.note_look(since);
         let usage = scan::usage(&owner);
         let snapshot = Snapshot { site: runtime.site(), span: 0, start: since, nested: 0 };
         let mut ledger = ledger::lock();

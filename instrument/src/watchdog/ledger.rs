@@ -135,8 +135,12 @@ impl Ledger {
 
     /// The watchdog had no CPU itself, or waited for memory that others were about to map.
     fn of_unseen(&self, record: &Record, own_ns: u64) -> Option<Findings> {
-        let totals = self.totals.get(&record.slot)?;
-        let (at, usage) = *totals.iter().rfind(|(at, _)| *at <= record.start)?;
+        // What was read before is of the thread that had the slot before.
+        let first = record.owner.first?;
+        let is_before = |(at, _): &&(u64, Usage)| (first.0..=record.start).contains(at);
+        let totals = self.totals.get(&record.slot);
+        let read = totals.and_then(|totals| totals.iter().rfind(is_before));
+        let (at, usage) = read.copied().unwrap_or(first);
         let earlier = clock::nanoseconds(record.start.saturating_sub(at));
         Some(unseen::conclude(own_ns, Before { usage, earlier }, record.usage?))
     }

@@ -266,8 +266,6 @@ impl Scanner {
         let known = innermost_poll(slot, innermost);
         let snapshot = known.unwrap_or(innermost);
         let age = now.at.saturating_sub(snapshot.start);
-        // From here on the thread reads its totals at the end of the poll.
-        slot.note_look(innermost.start);
         let reading = Reading { at: clock::now(), nested: snapshot.nested, usage: usage(&owner) };
         let is_worth_it = age >= now.rhythm.young();
         let doing = is_worth_it.then(|| probe::doing(owner.thread.id)).flatten();

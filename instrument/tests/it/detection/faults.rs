@@ -121,6 +121,7 @@ pub(crate) struct Truth {
     /// None for what does not block.
     pub(crate) kind: Option<Kind>,
     pub(crate) thread: u32,
+    /// Measured around the watched future, as [`outer`](Self::outer).
     pub(crate) start: SystemTime,
     /// Measured inside.
     pub(crate) inner: Duration,

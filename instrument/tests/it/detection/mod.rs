@@ -9,7 +9,7 @@ mod verdict;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use holdup::DetectBlocking;
 use tokio::runtime::Builder;
@@ -112,15 +112,16 @@ impl Task {
             for _ in 0..between {
                 let number = random.next();
                 let innocent = async move { faults::innocent(number) };
-                let (truth, outer) = timed(innocent.detect_blocking("bench::innocent")).await;
-                told.push(Truth { outer, ..truth });
+                let (truth, start, outer) =
+                    timed(innocent.detect_blocking("bench::innocent")).await;
+                told.push(Truth { start, outer, ..truth });
                 tokio::task::yield_now().await;
             }
             let Some((kind, time)) = next else { break };
             let begin = stage.prepare(kind, time);
             let blocks = async { stage.block(kind, time, &begin) };
-            let (truth, outer) = timed(blocks.detect_blocking(kind.name())).await;
-            told.push(Truth { outer, ..truth });
+            let (truth, start, outer) = timed(blocks.detect_blocking(kind.name())).await;
+            told.push(Truth { start, outer, ..truth });
             tokio::task::yield_now().await;
         }
         truths.lock().unwrap().append(&mut told);
@@ -128,8 +129,8 @@ impl Task {
 }
 
 /// Of a future that is ready at its first poll.
-async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
-    let start = Instant::now();
+async fn timed<F: Future>(future: F) -> (F::Output, SystemTime, Duration) {
+    let (began, start) = (SystemTime::now(), Instant::now());
     let output = future.await;
-    (output, start.elapsed())
+    (output, began, start.elapsed())
 }

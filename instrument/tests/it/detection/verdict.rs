@@ -172,7 +172,7 @@ fn is_leaf(kind: Kind, stack: &str) -> bool {
 /// Whether a report is of this poll: the same thread at the same time.
 fn is_of(poll: &Poll, truth: &Truth) -> bool {
     let start = nanoseconds(truth.start);
-    let end = start + as_nanoseconds(truth.inner);
+    let end = start + as_nanoseconds(truth.outer);
     let (from, to) = (poll.span.start_time_unix_nano, poll.span.end_time_unix_nano);
     let common = end.min(to).saturating_sub(start.max(from));
     poll.integer("thread.id") == Some(u64::from(truth.thread))
