@@ -102,6 +102,10 @@ impl Judge {
                 return Some(told);
             }
         }
+        if self.records.is_empty() {
+            // To tell of the others takes time, in which records came.
+            self.gather();
+        }
         if self.records.is_empty() { self.next_without_record() } else { None }
     }
 
