@@ -13,7 +13,7 @@
 -- cost: reads alert_transitions, a few rows an alert
 SELECT
     alert,
-    argMax(state, time) AS last_state,
+    argMax(alert_transitions.state, time) AS state,
     argMax(labels['severity'], time) AS severity,
     argMax(labels['service'], time) AS service,
     argMax(labels['function'], time) AS function,
@@ -21,17 +21,16 @@ SELECT
     argMax(alert_transitions.value, time) AS value,
     toUnixTimestamp64Milli(max(time)) AS since_ms,
     argMax(alert_transitions.flaps, time) AS flaps,
-    fingerprint,
-    last_state AS state
+    fingerprint
 FROM alert_transitions
 WHERE time < {to:DateTime64(3, 'UTC')}
     AND (empty({service:Array(String)}) OR labels['service'] IN {service:Array(String)})
     AND ({function:String} = '' OR labels['function'] = {function:String})
 GROUP BY alert, fingerprint
-HAVING last_state IN ('pending', 'firing')
-    OR (last_state = 'resolved' AND max(time) >= {from:DateTime64(3, 'UTC')})
+HAVING state IN ('pending', 'firing')
+    OR (state = 'resolved' AND max(time) >= {from:DateTime64(3, 'UTC')})
 ORDER BY
-    indexOf(['resolved', 'pending', 'firing'], last_state) DESC,
+    indexOf(['resolved', 'pending', 'firing'], state) DESC,
     indexOf(['none', 'info', 'warning', 'error', 'critical'], severity) DESC,
     since_ms DESC
 LIMIT {limit:UInt32}

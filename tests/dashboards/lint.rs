@@ -30,6 +30,9 @@ fn faults(dashboard: &Value, uids: &BTreeSet<String>) -> Vec<String> {
         if panel.pointer("/fieldConfig/defaults/unit").is_none() {
             say("no unit");
         }
+        if is_table(panel) && panel["fieldConfig"]["defaults"]["unit"] != "short" {
+            say("a column without a unit would be written in that of another");
+        }
         if panel.pointer("/datasource/uid").and_then(Value::as_str) != Some("${datasource}") {
             say("the data source is no variable");
         }
@@ -51,6 +54,11 @@ fn faults(dashboard: &Value, uids: &BTreeSet<String>) -> Vec<String> {
     }
     faults.extend(overlaps(dashboard));
     faults
+}
+
+/// A table of rows as they are.
+fn is_table(panel: &Value) -> bool {
+    panel["type"] == "table" && panel["transformations"].is_null()
 }
 
 /// The names of the variables that statements may use.
@@ -131,9 +139,12 @@ fn each_fault_is_found() {
     let (_, good) = dashboards().swap_remove(0);
     let panel = good["panels"].as_array().expect("panels").iter().position(|p| p["type"] != "row");
     let of = |pointer: &str| format!("/panels/{}{pointer}", panel.expect("a panel"));
+    let table = good["panels"].as_array().expect("panels").iter().position(is_table);
+    let table = |pointer: &str| format!("/panels/{}{pointer}", table.expect("a table"));
     let cases = [
         (of("/description"), Value::Null, "no description"),
         (of("/fieldConfig/defaults"), serde_json::json!({}), "no unit"),
+        (table("/fieldConfig/defaults/unit"), "ns".into(), "that of another"),
         (of("/datasource/uid"), "x".into(), "no variable"),
         (of("/targets/0/rawSql"), "SELECT '$service'".into(), "$service' is no macro"),
         (of("/targets/0/rawSql"), "SELECT ${service}".into(), "no :singlequote"),

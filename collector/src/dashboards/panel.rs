@@ -79,7 +79,11 @@ fn labels(panel: &Panel) -> impl Iterator<Item = &Column> {
 }
 
 fn defaults(placed: &Placed, panel: &Panel) -> Value {
-    let unit = numbers(panel).next().map_or("short", |column| unit(&column.unit));
+    let unit = match placed.kind {
+        // Each column of a table says its own.
+        Kind::Table => "short",
+        _ => numbers(panel).next().map_or("short", |column| unit(&column.unit)),
+    };
     let mut defaults = json!({"color": {"mode": "palette-classic"}, "unit": unit});
     match placed.kind {
         Kind::Timeseries => {
@@ -139,9 +143,7 @@ fn overrides(placed: &Placed, panel: &Panel) -> Vec<Value> {
         match placed.kind {
             Kind::Stat | Kind::Table => {
                 set("displayName", heading(&column.name).into());
-                if !column.unit.is_empty() {
-                    set("unit", unit(&column.unit).into());
-                }
+                set("unit", unit(&column.unit).into());
             }
             Kind::Timeseries if labels(panel).next().is_none() => {
                 set("displayName", heading(&column.name).into());
@@ -160,6 +162,9 @@ fn overrides(placed: &Placed, panel: &Panel) -> Vec<Value> {
             if placed.hidden.contains(&column.name) {
                 set("custom.hidden", true.into());
             }
+            if let Some(width) = width_px(column) {
+                set("custom.width", width.into());
+            }
             if column.unit == "share" {
                 set("custom.cellOptions", json!({"type": "gauge", "mode": "basic"}));
                 set("min", 0.into());
@@ -177,6 +182,17 @@ fn overrides(placed: &Placed, panel: &Panel) -> Vec<Value> {
     all
 }
 
+/// What a column needs that would be cut in its share of the table.
+fn width_px(column: &Column) -> Option<u32> {
+    match (column.name.as_str(), column.unit.as_str()) {
+        ("function", _) => Some(270),
+        ("blame_function", _) => Some(200),
+        ("summary", _) => Some(400),
+        (_, "unix ms") => Some(165),
+        _ => None,
+    }
+}
+
 /// Grafana's name of a unit.
 fn unit(unit: &str) -> &'static str {
     match unit {
@@ -184,6 +200,8 @@ fn unit(unit: &str) -> &'static str {
         "unix ms" => "dateTimeAsIso",
         "share" => "percentunit",
         "bytes" => "bytes",
+        // As it is: a version 1.10 would become 1.1, and an index a time.
+        "" => "string",
         _ => "short",
     }
 }
@@ -191,7 +209,7 @@ fn unit(unit: &str) -> &'static str {
 /// A column's name as a reader would write it.
 fn heading(column: &str) -> String {
     let words = column.trim_end_matches("_ns").trim_end_matches("_ms");
-    let words = words.replace("_ns_a_", "_a_").replace('_', " ");
+    let words = words.replace("_ns_a", "_a").replace('_', " ");
     let mut letters = words.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(letters).collect()
@@ -257,6 +275,7 @@ mod tests {
     #[test]
     fn headings_are_words() {
         assert_eq!(heading("blocked_ns_a_minute"), "Blocked a minute");
+        assert_eq!(heading("blocked_ns_an_hour"), "Blocked an hour");
         assert_eq!(heading("first_seen_ms"), "First seen");
         assert_eq!(heading("runqueue_share"), "Runqueue share");
     }
