@@ -1,4 +1,4 @@
-//! `holdup dashboards`: Grafana's dashboards, from the queries that the page asks.
+//! `holdup dashboards`: Grafana's dashboards and alert rules, from the queries that the page asks.
 
 use std::fs;
 use std::io::Write;
@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
-use crate::dashboards;
+use crate::{dashboards, rules};
 
 /// What to do with them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DashboardsCommand {
-    /// Write them as files for Grafana's provisioning
+    /// Write them, and the alert rules, as files for Grafana's provisioning
     Export(ExportArgs),
     /// Put what the queries' headers say into a page of the documentation, between its marks
     #[command(hide = true)]
@@ -25,9 +25,12 @@ pub(crate) enum DashboardsCommand {
 /// The arguments of `holdup dashboards export`.
 #[derive(Args, Debug)]
 pub(crate) struct ExportArgs {
-    /// The folder; `dashboards/Holdup/` is made in it
+    /// The folder; `dashboards/Holdup/` and `provisioning/alerting/` are made in it
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
+    /// Where the collector's page is: alert rules lead to runbooks there
+    #[arg(long, value_name = "URL", default_value = "http://localhost:4380")]
+    page: String,
     /// Write nothing; fail when a file there is not what would be written
     #[arg(long)]
     check: bool,
@@ -51,7 +54,7 @@ pub(crate) fn run(command: DashboardsCommand) -> anyhow::Result<()> {
 fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let mut differing = Vec::new();
     let mut out = std::io::stdout().lock();
-    for file in dashboards::export()? {
+    for file in dashboards::export(&rules::load(&[])?, &args.page)? {
         let path = args.out.join(&file.path);
         if args.check {
             // One that can't be read is not what would be written either.

@@ -2,12 +2,13 @@
 //!
 //! A panel's SQL, title, description, columns and units come from `queries/panels/`, what stands
 //! where from `queries/dashboards/`. The page asks the same files, so that it and a chart can't
-//! disagree. Classic dashboards of schema version 42: what file provisioning takes in every version.
+//! disagree. Beside them go the rules of `queries/alerts/`, as Grafana's own. Classic dashboards of schema version 42: what file provisioning takes in every version.
 
 mod layout;
 mod links;
 mod panel;
 mod reference;
+mod rules;
 mod statement;
 mod variables;
 
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::rules::Rule;
 use crate::store::catalog;
 use layout::{GRID_COLUMNS, Kind, Layout};
 pub(crate) use statement::StatementError;
@@ -61,18 +63,32 @@ pub(crate) enum DashboardError {
         /// What is wrong, and what would be right.
         reason: String,
     },
+    /// An alert rule has no counterpart.
+    #[error("queries/alerts: {0}")]
+    Rule(#[from] StatementError),
 }
 
-/// All dashboards, as files.
-pub(crate) fn export() -> Result<Vec<Exported>, DashboardError> {
+/// All dashboards and these rules, as files. Rules lead to runbooks on the page at this address.
+pub(crate) fn export(rules: &[Rule], page: &str) -> Result<Vec<Exported>, DashboardError> {
     let mut files = Vec::new();
+    let mut shown = rules::Panels::new();
     for (name, layout) in layouts()? {
         let json = dashboard(&name, &layout)?;
+        shown.insert(name.clone(), (layout.uid.clone(), ids(&layout, &json)));
         // The folder's name is that of Grafana's folder.
         let path = PathBuf::from("dashboards/Holdup").join(format!("{name}.json"));
         files.push(Exported { path, text: format!("{json:#}\n") });
     }
+    files.push(rules::of(rules, &shown, page)?);
     Ok(files)
+}
+
+/// The ids of a dashboard's panels, by their queries.
+fn ids(layout: &Layout, json: &Value) -> BTreeMap<String, u64> {
+    let queries = layout.row.iter().flat_map(|row| &row.panel).map(|placed| placed.query.clone());
+    let panels = json["panels"].as_array().into_iter().flatten();
+    let ids = panels.filter(|panel| panel["type"] != "row").filter_map(|p| p["id"].as_u64());
+    queries.zip(ids).collect()
 }
 
 /// The page of the documentation with what the queries' headers say, where it has marks for that.
@@ -170,7 +186,6 @@ fn panels(
     Ok(all)
 }
 
-/// Marks of versions that were first heard of.
 /// Marks in all charts, where this query says.
 fn marks(layout: &Layout, query: &str, name: &str, colour: &str) -> Result<Value, StatementError> {
     let sql = catalog::panel(query).map(|panel| panel.sql).unwrap_or_default();
@@ -210,6 +225,7 @@ mod tests {
     use std::path::Path;
 
     use super::{export, reference};
+    use crate::rules;
 
     #[test]
     fn the_page_on_queries_says_what_their_headers_say() {
@@ -222,11 +238,12 @@ mod tests {
         assert_eq!(reference("no marks").unwrap(), None);
     }
 
-    /// What is committed is what the queries and layouts give.
+    /// What is committed is what the queries, layouts and rules give.
     #[test]
     fn committed_dashboards_are_what_the_queries_give() {
         let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/grafana");
-        let files = export().unwrap();
+        let rules = rules::load(&[]).unwrap();
+        let files = export(&rules, "http://localhost:4380").unwrap();
         assert!(files.len() >= 4, "{files:#?}");
         for file in &files {
             let path = committed.join(&file.path);
@@ -238,6 +255,7 @@ mod tests {
             );
         }
         let there = std::fs::read_dir(committed.join("dashboards/Holdup")).unwrap();
-        assert_eq!(there.count(), files.len(), "a file there is none of ours: delete it");
+        let dashboards = files.iter().filter(|file| file.path.starts_with("dashboards"));
+        assert_eq!(there.count(), dashboards.count(), "a file there is none of ours: delete it");
     }
 }

@@ -18,6 +18,9 @@ pub(crate) enum StatementError {
     /// A `$` would be taken for a variable.
     #[error("the SQL contains a $, which Grafana would expand: write it otherwise")]
     Dollar,
+    /// The file can't be written.
+    #[error("no YAML: {0}")]
+    Unwritable(String),
 }
 
 /// The SQL for a dashboard whose reader may choose these variables.
@@ -46,6 +49,8 @@ fn replacement(
     let text = match name {
         "from" => "$__fromTime_ms".to_owned(),
         "to" => "$__toTime_ms".to_owned(),
+        // Alert rules ask for it. What evaluates them has no other clock.
+        "now" => "now64(3, 'UTC')".to_owned(),
         // The rollups are of minutes.
         "step" => "greatest(60, $__interval_s)".to_owned(),
         "limit" => limit.to_string(),

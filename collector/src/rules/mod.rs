@@ -16,7 +16,7 @@ pub(crate) use parse::{Problem, read};
 pub(crate) use samples::{
     Answer, Column, Kind, columns_of, measured_samples, problems_of_columns, samples,
 };
-pub(crate) use template::Template;
+pub(crate) use template::{Template, Variable};
 
 /// The most rules of all files.
 pub(crate) const RULES_MAX: usize = 500;

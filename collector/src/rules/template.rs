@@ -86,6 +86,23 @@ impl Template {
         self.parts.iter().map(part).collect()
     }
 
+    /// As Prometheus and Grafana write templates, with these expressions for values. `None` when one
+    /// of them has no counterpart there.
+    pub(crate) fn rewritten(
+        &self,
+        expression: &dyn Fn(&Variable) -> Option<String>,
+    ) -> Option<String> {
+        let part = |part: &Part| match part {
+            Part::Text(text) => Some(text.clone()),
+            Part::Value(variable, format) => {
+                let name = FORMATS.iter().find(|(_, known)| Some(*known) == *format);
+                let pipe = name.map(|(name, _)| format!(" | {name}")).unwrap_or_default();
+                Some(format!("{{{{ {}{pipe} }}}}", expression(variable)?))
+            }
+        };
+        self.parts.iter().map(part).collect()
+    }
+
     /// What it names.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.parts.iter().filter_map(|part| match part {
@@ -184,7 +201,7 @@ fn written(value: f64, format: Option<Format>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Template, Values};
+    use super::{Template, Values, Variable};
     use std::collections::BTreeMap;
 
     fn filled(text: &str) -> String {
@@ -207,6 +224,19 @@ mod tests {
         ] {
             assert_eq!(filled(text), expected);
         }
+    }
+
+    #[test]
+    fn another_system_has_it_in_its_own_words_or_not_at_all() {
+        let written = |variable: &Variable| match variable {
+            Variable::Value => Some("$v".to_owned()),
+            Variable::Label(name) => Some(format!("$l.{name}")),
+            Variable::Info(_) => None,
+        };
+        let rewritten = |text: &str| Template::parse(text).unwrap().rewritten(&written);
+        let text = "{{$labels.service}}: {{ $value|humanizeDuration }}.";
+        assert_eq!(rewritten(text).unwrap(), "{{ $l.service }}: {{ $v | humanizeDuration }}.");
+        assert_eq!(rewritten("{{ $value }} of {{ $info.n }}"), None);
     }
 
     #[test]

@@ -104,6 +104,11 @@ pub(crate) fn variable(name: &str) -> String {
     without_comments(&file(&format!("variables/{name}.sql")).unwrap_or_default())
 }
 
+/// What Grafana asks for the rows of an alert rule, with places for what differs between rules.
+pub(crate) fn rule_statement() -> String {
+    without_comments(&file("dashboards/rule.sql").unwrap_or_default())
+}
+
 /// What the dashboards show: names and texts, in order.
 pub(crate) fn layouts() -> Vec<(String, String)> {
     let named = |path: std::borrow::Cow<'static, str>| {
