@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::install::InstallError;
+use crate::polling::clock;
 
 /// A poll that takes longer is reported.
 pub(crate) const THRESHOLD: Duration = Duration::from_millis(10);
@@ -74,7 +75,7 @@ pub(crate) fn limit(
         }),
         None => default,
     };
-    u64::try_from(by_code.unwrap_or_else(by_variable).as_nanos()).unwrap_or(u64::MAX)
+    clock::whole_nanoseconds(by_code.unwrap_or_else(by_variable))
 }
 
 /// Whether debug mode is asked for. It may be on already.

@@ -121,14 +121,14 @@ impl<F> Timed<F> {
     /// It is reported once it was idle for so long altogether, in place of
     /// [`Builder::slow_await`](crate::Builder::slow_await). Zero is never.
     pub fn slow_await(mut self, threshold: Duration) -> Self {
-        self.ledger.slow_await_ns = Some(nanoseconds(threshold));
+        self.ledger.slow_await_ns = Some(clock::whole_nanoseconds(threshold));
         self
     }
 
     /// It is reported once it was starved for so long altogether, in place of
     /// [`Builder::starved`](crate::Builder::starved). Zero is never.
     pub fn starved(mut self, threshold: Duration) -> Self {
-        self.ledger.starved_ns = Some(nanoseconds(threshold));
+        self.ledger.starved_ns = Some(clock::whole_nanoseconds(threshold));
         self
     }
 
@@ -157,10 +157,6 @@ impl<F> Timed<F> {
             polls: spent.polls,
         }
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl<F: Future> Future for Timed<F> {

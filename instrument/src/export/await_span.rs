@@ -6,6 +6,7 @@ use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use crate::contract;
 use crate::export::poll_span::{self, PollSpan, Relation, integer, text};
 use crate::findings::Finding;
+use crate::polling::clock;
 use crate::polling::record::Parent;
 
 /// What such a span is about.
@@ -48,8 +49,7 @@ fn attributes(kind: &'static str, finding: &Finding) -> Vec<KeyValue> {
         attributes.push(KeyValue::new(contract::FILE, text(&finding.file)));
         attributes.push(KeyValue::new(contract::LINE, i64::from(finding.line)));
     }
-    let ns =
-        |time: std::time::Duration| integer(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    let ns = |time: std::time::Duration| integer(clock::whole_nanoseconds(time));
     attributes.extend([
         KeyValue::new(contract::AWAIT_BUSY_NS, ns(finding.busy)),
         KeyValue::new(contract::AWAIT_IDLE_NS, ns(finding.idle)),

@@ -20,6 +20,7 @@ use crate::export::metrics::attributes;
 use crate::export::variables::Signal;
 use crate::install::InstallError;
 use crate::measure::report::text;
+use crate::polling::clock;
 use crate::tasks::settings::TaskDumps;
 use crate::tasks::{Endpoint, Stuck, Task, TaskDump, dump};
 
@@ -147,7 +148,7 @@ fn request(
     resource: Resource,
 ) -> ExportLogsServiceRequest {
     let since = dump.time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let time = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+    let time = clock::whole_nanoseconds(since);
     let records = dump.tasks.iter().map(|task| {
         let mut attributes = attributes_of(task);
         attributes.push(text(contract::DUMP_ID, id));
@@ -181,7 +182,7 @@ fn request(
 }
 
 fn attributes_of(task: &Task) -> Vec<KeyValue> {
-    let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let ns = clock::whole_nanoseconds;
     let mut attributes = vec![
         text(contract::TASK_NAME, &task.name),
         text(contract::TASK_STATE, task.state.name()),

@@ -15,7 +15,7 @@ use crate::install::InstallError;
 use crate::measure::merge::Merger;
 use crate::measure::report::{self, Report, Span};
 use crate::measure::runtimes::Runtimes;
-use crate::polling::{allow, record};
+use crate::polling::{allow, clock, record};
 use crate::settings::variable;
 use crate::{contract, isolate};
 
@@ -149,7 +149,7 @@ impl Metrics {
 
 fn unix_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    clock::whole_nanoseconds(since)
 }
 
 /// A resource as the requests have it.

@@ -135,11 +135,7 @@ impl Judge {
             return None;
         }
         let was_announced = self.announced.contains_key(&stall.key);
-        let told = self.tell(&subject_of(&stall, true), &stall.findings, was_announced);
-        if told.is_none() {
-            self.budget.give_back();
-        }
-        let mut told = told?;
+        let mut told = self.spend_on(&subject_of(&stall, true), &stall.findings, was_announced)?;
         told.span = told.span.filter(|_| self.settings.sends_stalls);
         self.announced.insert(stall.key, stall);
         Some(told)
@@ -200,11 +196,8 @@ impl Judge {
             runtime: runtime.map(Box::from),
             is_stall: false,
         };
-        let told = self.tell(&subject, &findings, was_announced);
-        if told.is_none() {
-            self.budget.give_back();
-        }
-        Some(Told { has_spent_budget: record.has_spent_budget, ..told? })
+        let told = self.spend_on(&subject, &findings, was_announced)?;
+        Some(Told { has_spent_budget: record.has_spent_budget, ..told })
     }
 
     /// Whether the code kept the thread for as long as the threshold. A standstill of the process
@@ -237,6 +230,20 @@ impl Judge {
             unreported::count_suppressed();
         }
         may
+    }
+
+    /// Tells what the budget was spent on. What isn't told after all costs nothing.
+    fn spend_on(
+        &mut self,
+        subject: &Subject,
+        findings: &Findings,
+        was_announced: bool,
+    ) -> Option<Told> {
+        let told = self.tell(subject, findings, was_announced);
+        if told.is_none() {
+            self.budget.give_back();
+        }
+        told
     }
 
     /// None for what may block, as far as the stack tells. The end of what was announced is told in

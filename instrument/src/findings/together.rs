@@ -82,7 +82,7 @@ impl Seen {
             return None;
         };
         let length = now.saturating_sub(run.from);
-        if is_busy && length < clock::ticks(nanoseconds(RUN_MAX)) {
+        if is_busy && length < clock::ticks(clock::whole_nanoseconds(RUN_MAX)) {
             self.run = Some(run);
             return None;
         }
@@ -95,7 +95,7 @@ impl Seen {
     fn tell(&self, slot: &Slot, run: &Run, now: u64, history: &History) -> Option<Finding> {
         let busy = self.busy.wrapping_sub(run.busy);
         let is_possible = busy <= now.saturating_sub(run.from).saturating_mul(2);
-        if busy < clock::ticks(nanoseconds(HELD)) || !is_possible {
+        if busy < clock::ticks(clock::whole_nanoseconds(HELD)) || !is_possible {
             return None;
         }
         // Those are told of one by one.
@@ -138,8 +138,4 @@ pub(super) fn about(kind: Kind, site: &'static Site, start: u64) -> Finding {
     site.file().clone_into(&mut finding.file);
     finding.line = site.line();
     finding
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -60,7 +60,7 @@ pub(crate) fn now() -> u64 {
 
 fn monotonic() -> u64 {
     let origin = MONOTONIC_ORIGIN.get_or_init(Instant::now);
-    u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    whole_nanoseconds(origin.elapsed())
 }
 
 /// Chooses the clock and calibrates it roughly. The first call of the process decides.
@@ -97,6 +97,11 @@ fn calibrate(origin: Anchor) {
 /// Nanoseconds in a tick, with 32 bits after the point.
 pub(crate) fn ns_per_tick() -> u64 {
     NS_PER_TICK.load(Ordering::Relaxed)
+}
+
+/// A duration's nanoseconds, as far as they fit.
+pub(crate) fn whole_nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Nanoseconds that a number of ticks lasts.

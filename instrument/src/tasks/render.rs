@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::polling::clock;
 use crate::tasks::{Task, TaskDump, TaskState};
 
 /// A line that counts, and a line for each task.
@@ -82,7 +83,7 @@ impl Task {
         quote(&self.name, json);
         json.push_str(",\"file\":");
         quote(&self.file, json);
-        let woken = self.woken.map(|woken| u64::try_from(woken.as_nanos()).unwrap_or(u64::MAX));
+        let woken = self.woken.map(clock::whole_nanoseconds);
         let _infallible = write!(
             json,
             ",\"line\":{},\"state\":\"{}\",\"since_ns\":{},\"age_ns\":{},\"polls\":{},\

@@ -47,7 +47,7 @@ struct State {
 
 /// Puts a threshold and rules in force.
 pub(crate) fn start(base: Duration, rules: Vec<Rule>, allowed: AllowList) {
-    let base_ns = nanoseconds(base).max(1);
+    let base_ns = clock::whole_nanoseconds(base).max(1);
     let mut state = lock();
     let state = state.insert(State { is_on: true, base_ns, rules, allowed, ..State::default() });
     state.apply();
@@ -190,7 +190,7 @@ impl State {
             return 0;
         };
         match rule.threshold() {
-            Threshold::Fixed(threshold) => nanoseconds(threshold),
+            Threshold::Fixed(threshold) => clock::whole_nanoseconds(threshold),
             Threshold::TimesP99(factor) => site.map_or(0, |site| relative(site, factor)),
         }
     }
@@ -198,14 +198,14 @@ impl State {
     fn of_runtime(&self, name: Option<&str>) -> u64 {
         let rule = name.and_then(|name| self.rules.iter().find(|rule| rule.is_for_runtime(name)));
         match rule.map(Rule::threshold) {
-            Some(Threshold::Fixed(threshold)) => nanoseconds(threshold),
+            Some(Threshold::Fixed(threshold)) => clock::whole_nanoseconds(threshold),
             _ => self.base_ns,
         }
     }
 
     fn lowest_of_rules(&self) -> u64 {
         let fixed = |rule: &Rule| match rule.threshold() {
-            Threshold::Fixed(threshold) => nanoseconds(threshold),
+            Threshold::Fixed(threshold) => clock::whole_nanoseconds(threshold),
             Threshold::TimesP99(_) => u64::MAX,
         };
         self.rules.iter().map(fixed).min().unwrap_or(u64::MAX)
@@ -219,9 +219,5 @@ fn relative(site: &'static Site, factor: f64) -> u64 {
     if calls < RELATIVE_CALLS_MIN {
         return 0;
     }
-    ((p99_ns as f64 * factor) as u64).max(nanoseconds(RELATIVE_MIN))
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    ((p99_ns as f64 * factor) as u64).max(clock::whole_nanoseconds(RELATIVE_MIN))
 }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
+use opentelemetry_sdk::trace::RandomIdGenerator;
 use tokio::runtime::Handle;
 
 use crate::polling::clock;
@@ -130,7 +130,7 @@ impl Held {
         let since = worker.since;
         let held = now.saturating_sub(since);
         let threshold_ns = thresholds::of_site(runtime.site(), Some(runtime.name()));
-        let threshold_ns = threshold_ns.max(u64::try_from(HELD_MIN.as_nanos()).unwrap_or(0));
+        let threshold_ns = threshold_ns.max(clock::whole_nanoseconds(HELD_MIN));
         let held_ns = clock::nanoseconds(held);
         if worker.is_replaced || held_ns < threshold_ns / 2 || slot.turn.was_held_before(since) {
             return None;
@@ -152,11 +152,7 @@ impl Held {
             return None;
         }
         seen.report_at_ns = next_report_ns(held_ns, threshold_ns);
-        let ids = *seen.ids.get_or_insert_with(|| Ids {
-            trace: self.ids.new_trace_id(),
-            span: self.ids.new_span_id(),
-            start: clock::wall(since),
-        });
+        let ids = *seen.ids.get_or_insert_with(|| Ids::new(&self.ids, since));
         let mut findings = seen.conclude(None, held_ns, throttled);
         findings.ids = Some(ids);
         ledger.report(Stall {

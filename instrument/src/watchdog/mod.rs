@@ -108,7 +108,7 @@ fn run(stop: &AtomicBool, mut sampler: Sampler) {
             Activity::Polls | Activity::None => SLEEP_MAX,
         };
         lateness.begin();
-        let planned = clock::now().saturating_add(clock::ticks(nanoseconds(most)));
+        let planned = clock::now().saturating_add(clock::ticks(clock::whole_nanoseconds(most)));
         if is_asking || idle < IDLE_LOOKS {
             thread::park_timeout(most);
             has_slept = false;
@@ -130,10 +130,6 @@ fn run(stop: &AtomicBool, mut sampler: Sampler) {
     }
     attention::set_sleeper(None);
     ledger::close(clock::now());
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Sleeps until a thread polls, or for no longer than `most`. Whether a thread polls.

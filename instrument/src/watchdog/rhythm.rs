@@ -82,7 +82,7 @@ impl Rhythm {
 }
 
 fn ticks(duration: Duration) -> u64 {
-    clock::ticks(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    clock::ticks(clock::whole_nanoseconds(duration))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
+use opentelemetry_sdk::trace::RandomIdGenerator;
 
 use crate::polling::record::Place;
 use crate::polling::slot::{self, Slot, Snapshot};
@@ -349,11 +349,7 @@ impl Scanner {
         seen.report_at_ns = next_report_ns(to_blame, threshold_ns);
         let missing_ns = seen.report_at_ns.saturating_sub(to_blame);
         seen.stalled |= victims::all_workers_blocked(&owner, self.blocked(&owner));
-        let ids = *seen.ids.get_or_insert_with(|| Ids {
-            trace: self.ids.new_trace_id(),
-            span: self.ids.new_span_id(),
-            start: clock::wall(snapshot.start),
-        });
+        let ids = *seen.ids.get_or_insert_with(|| Ids::new(&self.ids, snapshot.start));
         (findings.ids, findings.stalled) = (Some(ids), seen.stalled);
         // Stacks from here on are of what it does later.
         if seen.stacks.len() >= STACKS_MAX {

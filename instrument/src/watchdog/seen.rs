@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
 use crate::polling::clock;
 use crate::polling::slot::Snapshot;
@@ -27,6 +28,14 @@ pub(crate) struct Ids {
     pub(crate) span: SpanId,
     /// By the wall clock, as it was first told.
     pub(crate) start: SystemTime,
+}
+
+impl Ids {
+    /// New ones, of a poll that began at so many ticks.
+    pub(super) fn new(generator: &RandomIdGenerator, start: u64) -> Self {
+        let (trace, span) = (generator.new_trace_id(), generator.new_span_id());
+        Self { trace, span, start: clock::wall(start) }
+    }
 }
 
 /// One poll, as it looked from tick to tick. Durations in nanoseconds, instants in ticks.
