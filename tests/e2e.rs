@@ -16,6 +16,7 @@ mod engine;
 mod forwarding;
 mod measuring;
 mod notify;
+mod page;
 mod receiving;
 mod rules;
 mod serving;

@@ -402,7 +402,7 @@ fn a_busy_span_of_tracing_opentelemetry_is_a_suspect_and_no_culprit() {
 fn the_api_says_what_is_wrong_with_a_question() {
     let collector = collector();
     for (question, status, expected) in [
-        ("query/tops", 404, "suspects, tasks, top, top_trend, versions"),
+        ("query/tops", 404, "did you mean \"top\"?"),
         ("query/top?from=x", 400, "unix milliseconds"),
         ("query/top?servce=x", 400, "known are from, to, service"),
         ("nothing", 404, "no such path"),

@@ -209,6 +209,55 @@ function top(f, from, to, now) {
   };
 }
 
+const mutes = new Map();
+const muteKey = (service, name) => `${service}\n${name}`;
+
+/** Takes what the page sends to `mutes`. */
+export function mute(method, body) {
+  const key = muteKey(body.service, body.function);
+  if (method === 'POST') mutes.set(key, { ...body, muted_ms: Date.now() });
+  else mutes.delete(key);
+}
+
+const VERSIONS = ['2.13.1', '2.14.0'];
+
+function issue(f, from, to, now, all) {
+  const found = top(f, from, to, now);
+  const began = now - f.since * MINUTE;
+  if (!found && began >= to) return null;
+  const muted = mutes.get(muteKey(f.service, f.name));
+  const back = f.name.endsWith('render_pdf');
+  const open = began >= from ? 'new' : back ? 'regressed' : 'ongoing';
+  const quiet = { blocked_ns: 0, calls: 0, max_ns: 0, p99_ns: 0, instances: 0, stalled: 0, trend: [] };
+  return {
+    ...(found ?? { ...quiet, function: f.name, service: f.service, cause: '' }),
+    blame_function: f.blame,
+    blame_crate: f.blame.split('::')[0],
+    state: muted ? 'muted' : found ? open : 'quiet',
+    share: (found?.blocked_ns ?? 0) / all,
+    victims: Math.round((found?.calls ?? 0) * chance(f.name, 'victims') * 3),
+    first_seen_ms: began,
+    last_seen_ms: found?.last_seen_ms ?? now - f.until * MINUTE,
+    first_version: open === 'new' ? VERSIONS[1] : VERSIONS[0],
+    last_version: found ? VERSIONS[1] : VERSIONS[0],
+    muted_ms: muted?.muted_ms ?? 0,
+    muted_until_ms: muted?.until_ms ?? 0,
+    muted_version: muted?.version ?? '',
+    muted_reason: muted?.reason ?? '',
+  };
+}
+
+function issues(functions, params, from, to, now) {
+  const states = params.getAll('state');
+  const words = (params.get('search') ?? '').toLowerCase().split(/\s+/);
+  const all = functions.reduce((sum, f) => sum + (top(f, from, to, now)?.blocked_ns ?? 0), 0);
+  return functions
+    .filter((f) => words.every((w) => `${f.name} ${f.service}`.toLowerCase().includes(w)))
+    .map((f) => issue(f, from, to, now, all || 1))
+    .filter((row) => row && (states.length === 0 || states.includes(row.state)))
+    .sort((a, b) => b.blocked_ns - a.blocked_ns);
+}
+
 const hex = (digits, ...parts) =>
   Array.from({ length: digits / 8 }, (_, i) =>
     Math.floor(chance(...parts, i) * 2 ** 32)
@@ -390,6 +439,7 @@ export function answer(name, params, empty) {
       .sort((a, b) => b.blocked_ns - a.blocked_ns);
   const queries = {
     top: ranked,
+    issues: () => issues(functions, params, from, to, now),
     episodes: () => functions.flatMap((f) => episodes(f, from, to, now)),
     polls: () => functions.flatMap((f) => polls(f, from, to, now)),
     stacks: () => functions.flatMap((f) => stacks(f, from, to, now)),

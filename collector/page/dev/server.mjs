@@ -4,11 +4,12 @@
 //   node dev/server.mjs [--port 4381] [--base /some/path/] [--empty] [--api http://127.0.0.1:4380]
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { Readable } from 'node:stream';
 import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { answer, status } from './data.mjs';
+import { answer, mute, status } from './data.mjs';
 
 const DIST = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist');
 const TYPES = {
@@ -21,7 +22,8 @@ const POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-a
 
 export function startServer({ port = 0, base = '/', empty = false, api = '' } = {}) {
   const server = createServer({ maxHeaderSize: 1 << 18 }, (request, response) => {
-    respond(new URL(request.url, 'http://page'), response, { base, empty, api }).catch((error) => {
+    const url = new URL(request.url, 'http://page');
+    respond(url, request, response, { base, empty, api }).catch((error) => {
       response.writeHead(500).end(String(error));
     });
   });
@@ -37,7 +39,7 @@ export function startServer({ port = 0, base = '/', empty = false, api = '' } = 
   });
 }
 
-async function respond(url, response, { base, empty, api }) {
+async function respond(url, request, response, { base, empty, api }) {
   const json = (code, body) => {
     response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   };
@@ -49,6 +51,10 @@ async function respond(url, response, { base, empty, api }) {
     return json(real.status, await real.json());
   }
   if (path === 'api/v1/status') return json(200, status(empty));
+  if (path === 'api/v1/mutes') {
+    mute(request.method, await new Response(Readable.toWeb(request)).json());
+    return json(200, { muted: request.method === 'POST' });
+  }
   const query = path.match(/^api\/v1\/query\/(\w+)$/);
   if (query) {
     const rows = answer(query[1], url.searchParams, empty);

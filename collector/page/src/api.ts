@@ -22,6 +22,35 @@ export interface TopRow {
   stalled: number;
 }
 
+export type IssueState = 'new' | 'ongoing' | 'regressed' | 'quiet' | 'muted';
+
+/** A function, and what became of it. */
+export interface IssueRow {
+  function: string;
+  service: string;
+  state: IssueState;
+  blocked_ns: number;
+  share: number;
+  calls: number;
+  max_ns: number;
+  p99_ns: number;
+  cause: string;
+  blame_function: string;
+  blame_crate: string;
+  victims: number;
+  instances: number;
+  trend: TrendPoint[];
+  stalled: number;
+  first_seen_ms: number;
+  last_seen_ms: number;
+  first_version: string;
+  last_version: string;
+  muted_ms: number;
+  muted_until_ms: number;
+  muted_version: string;
+  muted_reason: string;
+}
+
 export interface EpisodeRow {
   episode_id: string;
   service: string;
@@ -135,6 +164,7 @@ export interface AlertEventRow {
 /** The rows that each query of the API answers with. */
 export interface Rows {
   top: TopRow;
+  issues: IssueRow;
   episodes: EpisodeRow;
   polls: PollRow;
   stacks: StackRow;
@@ -148,6 +178,10 @@ export interface Query<N extends keyof Rows = keyof Rows> {
   name: N;
   function?: string;
   service?: string;
+  /** States of issues; none means all. */
+  state?: readonly string[];
+  /** Words of names, for lists that are too long to come whole. */
+  search?: string;
   limit?: number;
 }
 
@@ -173,6 +207,8 @@ export function queryUrl(query: Query, from: number, to: number): string {
   url.searchParams.set('to', String(Math.ceil(to)));
   if (query.service) url.searchParams.set('service', query.service);
   if (query.function) url.searchParams.set('function', query.function);
+  for (const state of query.state ?? []) url.searchParams.append('state', state);
+  if (query.search) url.searchParams.set('search', query.search);
   if (query.limit) url.searchParams.set('limit', String(query.limit));
   return url.href;
 }
@@ -193,11 +229,36 @@ export async function fetchStatus(signal: AbortSignal): Promise<Status> {
   return (await fetchJson(new URL('status', BASE).href, signal)) as Status;
 }
 
-async function fetchJson(url: string, signal: AbortSignal): Promise<unknown> {
+export interface Mute {
+  service: string;
+  function: string;
+  reason: string;
+  until_ms?: number;
+  /** It ends when the function is seen in another version. */
+  version?: string;
+}
+
+export const mute = (what: Mute) => change('POST', what);
+export const unmute = ({ service, function: name }: IssueRow) =>
+  change('DELETE', { service, function: name });
+
+async function change(method: string, body: object): Promise<void> {
+  await fetchJson(new URL('mutes', BASE).href, new AbortController().signal, {
+    method,
+    body: JSON.stringify(body),
+    headers: { 'content-type': 'application/json' },
+  });
+}
+
+async function fetchJson(
+  url: string,
+  signal: AbortSignal,
+  options: RequestInit = { headers: { accept: 'application/json' } },
+): Promise<unknown> {
   let response: Response;
   try {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
-    response = await fetch(url, { signal: bounded, headers: { accept: 'application/json' } });
+    response = await fetch(url, { signal: bounded, ...options });
   } catch (cause) {
     throw new ConnectionLost('The collector does not answer.', { cause });
   }

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks';
 
-import { useStatus, useWindow, WindowContext } from './live';
+import { RefreshContext, useStatus, useWindow, WindowContext } from './live';
 import { splitFunction } from './names';
 import { Banner, Footer, TopBar } from './parts/shell';
 import { RouterContext, useLocation } from './route';
@@ -12,7 +12,7 @@ import { ServicesView } from './views/services';
 import { SuspectsView } from './views/suspects';
 
 const VIEWS: Record<View, { title: (route: Route) => string; show: () => preact.JSX.Element }> = {
-  functions: { title: () => 'Functions', show: FunctionsView },
+  functions: { title: () => 'Issues', show: FunctionsView },
   function: { title: (route) => splitFunction(route.function).short, show: FunctionView },
   services: { title: () => 'Services', show: ServicesView },
   suspects: { title: () => 'Suspects', show: SuspectsView },
@@ -22,7 +22,7 @@ const VIEWS: Record<View, { title: (route: Route) => string; show: () => preact.
 export function App() {
   const router = useLocation();
   const { route } = router;
-  const window = useWindow(route);
+  const [window, refresh] = useWindow(route);
   const status = useStatus();
   const { title, show: View } = VIEWS[route.view];
   const place = `${route.view}/${route.function}`;
@@ -30,12 +30,14 @@ export function App() {
   return (
     <RouterContext.Provider value={router}>
       <WindowContext.Provider value={window}>
-        <TopBar window={window} />
-        <Banner window={window} />
-        <main ref={main}>
-          <View key={place} />
-        </main>
-        <Footer status={status} />
+        <RefreshContext.Provider value={refresh}>
+          <TopBar window={window} />
+          <Banner window={window} />
+          <main ref={main}>
+            <View key={place} />
+          </main>
+          <Footer status={status} />
+        </RefreshContext.Provider>
       </WindowContext.Provider>
     </RouterContext.Provider>
   );

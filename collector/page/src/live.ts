@@ -32,6 +32,9 @@ export interface Live<R> {
   stale: boolean;
 }
 
+/** Asks all queries again, as after a change. */
+export const RefreshContext = createContext<() => void>(() => undefined);
+
 export const WindowContext = createContext<Window>({ from: 0, to: 0, key: '' });
 
 function windowOf(route: Route): Window {
@@ -40,7 +43,7 @@ function windowOf(route: Route): Window {
 }
 
 /** The window of the route, moved on every few seconds unless paused. */
-export function useWindow(route: Route): Window {
+export function useWindow(route: Route): [Window, () => void] {
   const [window, setWindow] = useState(() => windowOf(route));
   const paused = route.to !== null;
   useEffect(() => {
@@ -57,7 +60,7 @@ export function useWindow(route: Route): Window {
       document.removeEventListener('visibilitychange', tick);
     };
   }, [route.range, route.to]);
-  return window;
+  return [window, () => setWindow(windowOf(route))];
 }
 
 const STATUS = Symbol('status');

@@ -27,6 +27,8 @@ export interface Route {
   service: string;
   /** The filter text. */
   q: string;
+  /** Which issues: a state, `all`, or empty for those that are open. */
+  state: string;
   /** A column's id, with `-` before it for descending. Empty: the view's own order. */
   sort: string;
   range: Range;
@@ -40,6 +42,7 @@ const START: Route = {
   in: '',
   service: '',
   q: '',
+  state: '',
   sort: '',
   range: '15m',
   to: null,
@@ -57,6 +60,7 @@ export function parseRoute(search: string): Route {
     in: text('in'),
     service: text('service'),
     q: text('q'),
+    state: text('state'),
     sort: text('sort'),
     range: Object.hasOwn(RANGES, range) ? (range as Range) : START.range,
     to: Number.isSafeInteger(to) && to > 0 ? to : null,

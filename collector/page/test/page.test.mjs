@@ -217,7 +217,7 @@ test('the page asks again by itself, and the footer tells the state', () =>
   journey(async (page) => {
     await page.goto(home);
     await waitForFunctions(page);
-    await page.waitForResponse((r) => r.url().includes('/query/top') && r.ok(), {
+    await page.waitForResponse((r) => r.url().includes('/query/issues') && r.ok(), {
       timeout: 15_000,
     });
     await page.waitForFunction(() =>

@@ -97,11 +97,20 @@ test('hostile names are harmless and leave the layout whole', async () => {
     first_seen_ms: now,
     last_seen_ms: now,
     stalled: 3,
+    state: name,
+    share: 0.2,
+    victims: 1,
+    first_version: name,
+    last_version: `${name}2`,
+    muted_ms: now,
+    muted_until_ms: now,
+    muted_version: name,
+    muted_reason: name,
   });
   for (const width of [1280, 800, 360]) {
     const { page, faults } = await openPage(browser, home, { width });
     await intercept(page, ({ pathname, searchParams }) => {
-      if (!pathname.endsWith('/query/top')) return undefined;
+      if (!/\/query\/(top|issues)$/.test(pathname)) return undefined;
       const one = searchParams.get('function');
       return { data: names.filter((n) => !one || n === one).map(row) };
     });
@@ -175,6 +184,35 @@ test('spans that services dropped are a visible warning', async () => {
   await page.close();
 });
 
+test('ten thousand functions are a list that is searched where it is whole', async () => {
+  const { page, faults } = await openPage(browser, home);
+  const now = Date.now();
+  const all = Array.from({ length: 10_000 }, (_, i) => ({
+    ...{ function: `many::f${i}`, service: 'many', state: 'new', cause: 'cpu', calls: 1 },
+    ...{ blocked_ns: 1e9 - i, share: 1e-4, max_ns: 1e9, p99_ns: 1e9, instances: 1, stalled: 0 },
+    ...{ blame_function: '', blame_crate: '', victims: 0, first_version: '', last_version: '' },
+    ...{ trend: [[now - 60_000, 1e9 - i]], first_seen_ms: now, last_seen_ms: now },
+    ...{ muted_ms: 0, muted_until_ms: 0, muted_version: '', muted_reason: '' },
+  }));
+  await intercept(page, ({ pathname, searchParams }) => {
+    if (!pathname.endsWith('/query/issues')) return undefined;
+    const search = searchParams.get('search') ?? '';
+    const found = all.filter((row) => row.function.includes(search));
+    return { data: found.slice(0, Number(searchParams.get('limit'))) };
+  });
+  await page.goto(home);
+  await waitForFunctions(page);
+  assert.equal((await functionsShown(page)).length, 500);
+  assert.match(await textOf(page, '.note'), /The 500 functions with the most blocked time/);
+  await page.keyboard.press('/');
+  await page.keyboard.type('f9999');
+  await page.waitForFunction(
+    () => document.querySelector('.functions tbody a.function-link')?.title === 'many::f9999',
+  );
+  assert.deepEqual(faults, []);
+  await page.close();
+});
+
 test('the page works under a base path', async () => {
   const server = await startServer({ base: '/tools/holdup/' });
   const { page, faults } = await openPage(browser, server.url);
@@ -195,6 +233,8 @@ test('axe finds nothing serious, light and dark, wide and narrow', async () => {
   const [culprit] = expected.culprits;
   const views = [
     '',
+    '?state=all',
+    '?state=muted',
     '?view=services',
     '?view=suspects',
     '?view=alerts',

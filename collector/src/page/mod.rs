@@ -3,6 +3,10 @@
 mod advice;
 mod api;
 mod assets;
+mod error;
+mod mutes;
+mod openapi;
+mod parameters;
 mod runbooks;
 
 use std::net::IpAddr;
@@ -87,10 +91,15 @@ async fn guard(State(page): State<Page>, request: Request, next: Next) -> Respon
 fn host(request: &Request) -> Option<&str> {
     let header = request.headers().get("host").and_then(|h| h.to_str().ok());
     let host = header.or_else(|| request.uri().authority().map(Authority::as_str))?;
-    Some(match host.strip_prefix('[') {
+    Some(bare_host(host))
+}
+
+/// A host without its port.
+fn bare_host(host: &str) -> &str {
+    match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _port)| name),
-    })
+    }
 }
 
 /// Whether a name can't be somebody else's.

@@ -5,6 +5,7 @@ pub(crate) mod catalog;
 mod insert;
 mod insert_measured;
 mod migrate;
+mod mutes;
 mod read;
 mod rows;
 
@@ -15,7 +16,8 @@ use clickhouse::Client;
 pub(crate) use alerts::{NotificationRow, Times, TransitionRow};
 pub(crate) use insert::Table;
 pub(crate) use migrate::MigrateError;
-pub(crate) use read::{Answer, PanelQuery};
+pub(crate) use mutes::MuteRow;
+pub(crate) use read::{Answer, Format, PanelQuery, Picked, ROWS_MAX};
 pub(crate) use rows::RecentEpisode;
 
 /// How to reach ClickHouse.

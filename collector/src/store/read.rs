@@ -16,8 +16,31 @@ pub(crate) const ROWS_MAX: u32 = 10_000;
 /// In about so many steps a trend is drawn.
 const TREND_STEPS: u64 = 40;
 
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// ClickHouse's `JSON`, with 64-bit integers as numbers.
+    #[default]
+    Json,
+    /// `CSVWithNames`.
+    Csv,
+}
+
+/// A region of a heatmap: times, and durations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Picked {
+    /// Its start, unix ms.
+    pub(crate) from_ms: u64,
+    /// Its end, unix ms.
+    pub(crate) to_ms: u64,
+    /// Durations over this.
+    pub(crate) over_ns: u64,
+    /// Durations up to this.
+    pub(crate) up_to_ns: u64,
+}
+
 /// One question: a panel, and what it asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PanelQuery {
     /// The panel's SQL.
     pub(crate) sql: String,
@@ -25,7 +48,7 @@ pub(crate) struct PanelQuery {
     pub(crate) from_ms: u64,
     /// End of the range, unix ms.
     pub(crate) to_ms: u64,
-    /// Services; none means all, as with the three lists that follow.
+    /// Services; none means all, as with the lists that follow.
     pub(crate) services: Vec<String>,
     /// Environments.
     pub(crate) environments: Vec<String>,
@@ -33,10 +56,20 @@ pub(crate) struct PanelQuery {
     pub(crate) versions: Vec<String>,
     /// Service instances.
     pub(crate) instances: Vec<String>,
+    /// States of issues.
+    pub(crate) states: Vec<String>,
     /// The function; empty means all.
     pub(crate) function: String,
+    /// Words of names; empty means all.
+    pub(crate) search: String,
+    /// What is compared with the rest.
+    pub(crate) picked: Picked,
     /// The most rows.
     pub(crate) limit: u32,
+    /// How many rows before them are left out.
+    pub(crate) offset: u32,
+    /// How the answer is written.
+    pub(crate) format: Format,
 }
 
 /// An answer as it comes in.
@@ -53,19 +86,30 @@ impl Answer {
 }
 
 impl Store {
-    /// Runs a panel; the answer is ClickHouse's `FORMAT JSON`, with 64-bit integers as numbers.
+    /// Runs a panel. Dropping the answer, or its client going away before, ends the statement.
     pub(crate) fn ask(&self, panel: &PanelQuery) -> Result<Answer, StoreError> {
+        let rows = panel.limit.min(ROWS_MAX).saturating_add(panel.offset);
         let mut query = self
             .client
             .query_raw(&panel.sql)
             .with_setting("output_format_json_quote_64bit_integers", "0")
             .with_setting("max_execution_time", QUERY_SECONDS_MAX)
-            .with_setting("max_result_rows", ROWS_MAX.to_string());
+            .with_setting("max_result_rows", ROWS_MAX.to_string())
+            .with_setting("readonly", "2")
+            .with_setting("cancel_http_readonly_queries_on_client_close", "1");
+        if panel.offset > 0 {
+            query = query.with_setting("offset", panel.offset.to_string());
+        }
+        let picked = panel.picked;
         for (name, value) in [
             ("from", time(panel.from_ms)),
             ("to", time(panel.to_ms)),
-            ("limit", panel.limit.min(ROWS_MAX).to_string()),
+            ("limit", rows.to_string()),
             ("step", step(panel.to_ms.saturating_sub(panel.from_ms)).to_string()),
+            ("picked_from", time(picked.from_ms)),
+            ("picked_to", time(picked.to_ms)),
+            ("picked_over", picked.over_ns.to_string()),
+            ("picked_up_to", picked.up_to_ns.to_string()),
         ] {
             // A parameter that the statement does not name is ignored.
             query = query.param(name, value);
@@ -75,11 +119,16 @@ impl Store {
             ("environment", &panel.environments),
             ("version", &panel.versions),
             ("instance", &panel.instances),
+            ("state", &panel.states),
         ] {
             query = query.param(name, chosen);
         }
-        let query = query.param("function", &panel.function);
-        let cursor = query.fetch_bytes("JSON").map_err(|e| self.explain(&e))?;
+        let query = query.param("function", &panel.function).param("search", &panel.search);
+        let format = match panel.format {
+            Format::Json => "JSON",
+            Format::Csv => "CSVWithNames",
+        };
+        let cursor = query.fetch_bytes(format).map_err(|e| self.explain(&e))?;
         Ok(Answer { cursor, store: self.clone() })
     }
 

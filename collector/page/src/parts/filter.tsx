@@ -1,5 +1,6 @@
 // The list's filter text, its service, and on narrow pages its order.
 
+import type { ComponentChildren } from 'preact';
 import { useLayoutEffect, useRef } from 'preact/hooks';
 
 import { plural } from '../format';
@@ -10,19 +11,21 @@ interface FilterBarProps {
   found: number;
   all: number;
   what: string;
+  children?: ComponentChildren;
 }
 
 const ORDERS = [
   ['', 'Blocked time'],
   ['-calls', 'Calls'],
-  ['-max_ns', 'Max'],
-  ['-p99_ns', 'p99'],
+  ['-max_ns', 'Worst'],
+  ['state', 'State'],
+  ['-victims', 'Victims'],
   ['-last_seen_ms', 'Last seen'],
   ['-first_seen_ms', 'First seen'],
   ['function', 'Name'],
 ] as const;
 
-export function FilterBar({ found, all, what }: FilterBarProps) {
+export function FilterBar({ found, all, what, children }: FilterBarProps) {
   const { route, go, replace } = useRouter();
   const input = useSlashKey();
   const clear = (event: KeyboardEvent) => {
@@ -51,6 +54,7 @@ export function FilterBar({ found, all, what }: FilterBarProps) {
         />
         <kbd aria-hidden="true">/</kbd>
       </label>
+      {children}
       <ServiceSelect />
       <label class="order">
         <span class="sr-only">Order</span>

@@ -9,7 +9,7 @@ import type { Range, View } from '../route';
 import { Link } from './link';
 
 const TABS: [View, string][] = [
-  ['functions', 'Functions'],
+  ['functions', 'Issues'],
   ['services', 'Services'],
   ['suspects', 'Suspects'],
   ['alerts', 'Alerts'],

@@ -12,8 +12,8 @@ export interface Column<R> {
   /** What the column means, for its header's tooltip. */
   hint?: string;
   numeric?: boolean;
-  /** The least width of the page that shows the column: 720, 1000 or 1200 px. */
-  from?: 'medium' | 'large' | 'wide';
+  /** The least width of the page that shows the column: 720, 1000, 1200 or 1500 px. */
+  from?: 'medium' | 'large' | 'wide' | 'huge';
   sortBy?: (row: R) => SortKey;
   cell: (row: R) => ComponentChildren;
 }

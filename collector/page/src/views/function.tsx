@@ -1,7 +1,7 @@
 // One function: what it cost, when, in which episodes, and the single polls behind them.
 
-import type { TopRow } from '../api';
-import { absolute, count, duration, NOTHING, share } from '../format';
+import type { IssueRow, TopRow } from '../api';
+import { absolute, count, duration, NOTHING, plural, share } from '../format';
 import { useQuery } from '../live';
 import type { Window } from '../live';
 import { splitFunction } from '../names';
@@ -9,11 +9,13 @@ import { Ago, BlockedNow, CauseTag, Name } from '../parts/cells';
 import { BlockedChart } from '../parts/chart';
 import { Facts } from '../parts/facts';
 import { Link } from '../parts/link';
+import { MuteControl, muteInWords } from '../parts/mute';
 import { Waiting } from '../parts/waiting';
 import { RANGES, useRouter } from '../route';
 import type { Route } from '../route';
 import { addTrends, stepOf } from '../trend';
 import { Episodes, Polls } from './evidence';
+import { StateBadge } from './functions';
 import { Stacks } from './stacks';
 
 export function FunctionView() {
@@ -23,10 +25,11 @@ export function FunctionView() {
   const top = useQuery({ name: 'top', ...subject });
   const everything = useQuery({ name: 'top', service: '', limit: 500 });
   const total = everything.answer?.rows.reduce((sum, r) => sum + r.blocked_ns, 0);
+  const issues = useQuery({ name: 'issues', ...subject }).answer?.rows ?? [];
   const { answer, stale } = top;
   return (
     <div class={stale && answer ? 'stale' : ''} aria-busy={stale}>
-      <Heading route={route} rows={answer?.rows ?? []} service={service} />
+      <Heading route={route} rows={answer?.rows ?? []} issues={issues} service={service} />
       {!answer && <Waiting title="" />}
       {answer && answer.rows.length === 0 && <Quiet route={route} />}
       {answer && answer.rows.length > 0 && (
@@ -42,10 +45,11 @@ export function FunctionView() {
 interface HeadingProps {
   route: Route;
   rows: TopRow[];
+  issues: IssueRow[];
   service: string;
 }
 
-function Heading({ route, rows, service }: HeadingProps) {
+function Heading({ route, rows, issues, service }: HeadingProps) {
   const { short, path } = splitFunction(route.function);
   const row = rows[0];
   const stalled = rows.reduce((sum, r) => sum + r.stalled, 0);
@@ -53,7 +57,7 @@ function Heading({ route, rows, service }: HeadingProps) {
   return (
     <header class="subject">
       <nav class="crumb" aria-label="Way back">
-        <Link to={{ ...route, view: 'functions', function: '', in: '' }}>← Functions</Link>
+        <Link to={{ ...route, view: 'functions', function: '', in: '' }}>← Issues</Link>
       </nav>
       <h1 tabIndex={-1} title={route.function}>
         <bdi>{short}</bdi> <BlockedNow polls={stalled} />
@@ -71,7 +75,29 @@ function Heading({ route, rows, service }: HeadingProps) {
           </bdi>
         )}
       </p>
+      {issues.map((issue) => (
+        <IssueLine key={issue.service} issue={issue} alone={issues.length === 1} />
+      ))}
     </header>
+  );
+}
+
+/** What became of it in one service, since which version, and whom it made wait. */
+function IssueLine({ issue, alone }: { issue: IssueRow; alone: boolean }) {
+  return (
+    <p class="issue-line">
+      {!alone && <Name of={issue.service} class="strong" />}
+      <StateBadge row={issue} />
+      {issue.first_version && (
+        <span>
+          first in version <Name of={issue.first_version} class="strong" />, last in{' '}
+          <Name of={issue.last_version} class="strong" />
+        </span>
+      )}
+      {issue.victims > 0 && <span>{plural(issue.victims, 'task')} had to wait</span>}
+      {issue.state === 'muted' && <span class="dim">{muteInWords(issue)}</span>}
+      <MuteControl row={issue} />
+    </p>
   );
 }
 

@@ -1,15 +1,17 @@
-// Home: the functions of the range, the one that blocked longest first.
+// Home: the functions that block, as a list of issues; the one that blocked longest first.
 
-import { useMemo } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 
-import type { TopRow } from '../api';
-import { count, duration, plural, share } from '../format';
+import type { IssueRow } from '../api';
+import { count, duration, NOTHING, plural, share } from '../format';
+import { CHOICES, rankOf, STATES, statesOf } from '../issues';
 import { useQuery } from '../live';
 import type { Window } from '../live';
 import { Ago, BarredDuration, BlockedNow, CauseTag, FunctionLabel, Name } from '../parts/cells';
 import { BlockedChart } from '../parts/chart';
 import { FilterBar } from '../parts/filter';
 import { Link } from '../parts/link';
+import { MuteControl, muteInWords } from '../parts/mute';
 import { Sparkline } from '../parts/sparkline';
 import { Facts } from '../parts/facts';
 import { Table } from '../parts/table';
@@ -25,43 +27,94 @@ const LIMIT = 500;
 
 export function FunctionsView() {
   const { route, go } = useRouter();
-  const { answer, stale } = useQuery({ name: 'top', service: route.service, limit: LIMIT });
-  if (!answer) return <Waiting title="Functions" />;
-  const shown = answer.rows.filter((r) =>
+  // A list that does not come whole is searched where it is whole.
+  const [cut, setCut] = useState(false);
+  const search = cut ? route.q : '';
+  const { answer, stale } = useQuery({
+    name: 'issues',
+    service: route.service,
+    state: statesOf(route.state),
+    search,
+    limit: LIMIT,
+  });
+  if (!answer) return <Waiting title="Issues" />;
+  const rows = answer.rows;
+  if (rows.length === LIMIT && !cut) setCut(true);
+  const shown = rows.filter((r) =>
     matches(route.q, [r.function, r.service, r.cause, r.blame_function]),
   );
-  const filters = answer.rows.length > 0 || route.service !== '' || route.q !== '';
+  const chosen = route.service !== '' || route.q !== '' || route.state !== '';
   return (
     <div class={stale ? 'stale' : ''} aria-busy={stale}>
       <h1 class="sr-only" tabIndex={-1}>
-        Functions by blocked time
+        Issues: functions by blocked time
       </h1>
-      {answer.rows.length > 0 && (
-        <Overview rows={answer.rows} window={answer.window} route={route} />
+      {rows.length > 0 && <Overview rows={rows} window={answer.window} route={route} />}
+      {(rows.length > 0 || chosen) && (
+        <FilterBar found={shown.length} all={rows.length} what="issue">
+          <StateChoice route={route} />
+        </FilterBar>
       )}
-      {filters && <FilterBar found={shown.length} all={answer.rows.length} what="function" />}
-      {answer.rows.length === 0 && <NothingBlocked />}
-      {answer.rows.length > 0 && shown.length === 0 && <NothingMatches what="function" />}
+      {rows.length === 0 && <Nothing route={route} />}
+      {rows.length > 0 && shown.length === 0 && <NothingMatches what="issue" />}
       {shown.length > 0 && (
-        <List shown={shown} all={answer.rows} window={answer.window} route={route} go={go} />
+        <List shown={shown} all={rows} window={answer.window} route={route} go={go} />
       )}
-      {answer.rows.length === LIMIT && (
+      {rows.length === LIMIT && (
         <p class="note">
-          The {LIMIT} functions with the most blocked time. A service or a shorter range narrows it.
+          The {LIMIT} functions with the most blocked time. A filter, a service or a shorter range
+          finds the others.
         </p>
       )}
     </div>
   );
 }
 
+function StateChoice({ route }: { route: Route }) {
+  return (
+    <div class="ranges states" role="group" aria-label="State">
+      {CHOICES.map(({ id, label }) => (
+        <Link
+          key={id}
+          to={{ ...route, state: id }}
+          current={id === route.state ? 'true' : undefined}
+        >
+          {label}
+        </Link>
+      ))}
+    </div>
+  );
+}
+
+function Nothing({ route }: { route: Route }) {
+  if (route.q !== '') return <NothingMatches what="issue" />;
+  if (route.state === '' || route.state === 'all') return <NothingBlocked />;
+  const state = CHOICES.find((c) => c.id === route.state)?.label.toLowerCase() ?? route.state;
+  return (
+    <div class="empty">
+      <h2>
+        No issue is <bdi>{state}</bdi>
+      </h2>
+      <p class="actions">
+        <Link class="button" to={{ ...route, state: '' }}>
+          Open issues
+        </Link>
+        <Link class="button" to={{ ...route, state: 'all' }}>
+          All issues
+        </Link>
+      </p>
+    </div>
+  );
+}
+
 interface OverviewProps {
-  rows: TopRow[];
+  rows: IssueRow[];
   window: Window;
   route: Route;
 }
 
 function Overview({ rows, window, route }: OverviewProps) {
-  const sum = (of: (row: TopRow) => number) => rows.reduce((total, row) => total + of(row), 0);
+  const sum = (of: (row: IssueRow) => number) => rows.reduce((total, row) => total + of(row), 0);
   const stalled = sum((r) => r.stalled);
   const blocked = sum((r) => r.blocked_ns);
   const trends = rows.map((r) => r.trend);
@@ -80,7 +133,11 @@ function Overview({ rows, window, route }: OverviewProps) {
             value: count(sum((r) => r.calls)),
             hint: 'Polls at or over the threshold',
           },
-          { label: 'Functions', value: count(rows.length) },
+          {
+            label: 'Issues',
+            value: <IssueCount rows={rows} />,
+            hint: 'Functions in the list, and those that a change brought',
+          },
           {
             label: 'Blocked now',
             value: stalled > 0 ? <span class="hot">{plural(stalled, 'poll')}</span> : 'none',
@@ -99,9 +156,19 @@ function Overview({ rows, window, route }: OverviewProps) {
   );
 }
 
+function IssueCount({ rows }: { rows: IssueRow[] }) {
+  const fresh = rows.filter((r) => r.state === 'new' || r.state === 'regressed').length;
+  return (
+    <>
+      {count(rows.length)}
+      {fresh > 0 && fresh < rows.length && <small> {count(fresh)} new</small>}
+    </>
+  );
+}
+
 interface ListProps {
-  shown: TopRow[];
-  all: TopRow[];
+  shown: IssueRow[];
+  all: IssueRow[];
   window: Window;
   route: Route;
   go: (route: Route) => void;
@@ -125,12 +192,20 @@ function List({ shown, all, window, route, go }: ListProps) {
   );
 }
 
-function toFunction(route: Route, row: TopRow): Route {
+function toFunction(route: Route, row: IssueRow): Route {
   return { ...route, view: 'function', function: row.function, in: row.service };
 }
 
-function columnsOf(all: TopRow[], window: Window, route: Route): Column<TopRow>[] {
+function columnsOf(all: IssueRow[], window: Window, route: Route): Column<IssueRow>[] {
   return [
+    {
+      id: 'state',
+      label: 'State',
+      hint: 'New, regressed, ongoing, quiet or muted',
+      from: 'medium',
+      sortBy: (r) => rankOf(r.state),
+      cell: (r) => <StateBadge row={r} />,
+    },
     {
       id: 'function',
       label: 'Function',
@@ -145,26 +220,85 @@ function columnsOf(all: TopRow[], window: Window, route: Route): Column<TopRow>[
       cell: (r) => <Name of={r.service} />,
     },
     ...costColumns(all),
+    ...blameColumns(),
+    trendColumn(all, window),
+    ...historyColumns(window.to),
+  ];
+}
+
+function blameColumns(): Column<IssueRow>[] {
+  return [
     {
       id: 'cause',
       label: 'Cause',
       from: 'medium',
       sortBy: (r) => r.cause,
-      cell: (r) => <CauseTag of={r.cause} />,
+      cell: (r) => (r.calls > 0 ? <CauseTag of={r.cause} /> : NOTHING),
     },
-    trendColumn(all, window),
-    { ...seenColumn('first_seen_ms', 'First seen', window.to), from: 'wide' },
-    { ...seenColumn('last_seen_ms', 'Last seen', window.to), from: 'large' },
+    {
+      id: 'crate',
+      label: 'Crate',
+      hint: 'The crate to blame: that of the first frame outside std, libc and the runtime',
+      from: 'wide',
+      sortBy: (r) => r.blame_crate,
+      cell: (r) => <Name of={r.blame_crate} class="mono" />,
+    },
+    {
+      id: 'victims',
+      label: 'Victims',
+      hint: 'Tasks that had to wait meanwhile',
+      numeric: true,
+      from: 'wide',
+      sortBy: (r) => r.victims,
+      cell: (r) => (r.victims > 0 ? count(r.victims) : NOTHING),
+    },
   ];
 }
 
-function costColumns(all: TopRow[]): Column<TopRow>[] {
-  const total = all.reduce((sum, r) => sum + r.blocked_ns, 0);
+function historyColumns(now: number): Column<IssueRow>[] {
+  return [
+    {
+      id: 'versions',
+      label: 'Versions',
+      hint: 'Versions of the service that it was first and last seen in',
+      from: 'huge',
+      sortBy: (r) => r.last_version,
+      cell: (r) => <Name of={versionsInWords(r)} />,
+    },
+    { ...seenColumn('first_seen_ms', 'First seen', now), from: 'huge' },
+    {
+      ...seenColumn('last_seen_ms', 'Last seen', now),
+      from: 'large',
+      cell: (r) => (
+        <span class="with-action">
+          <Ago ms={r.last_seen_ms} now={now} />
+          <MuteControl row={r} />
+        </span>
+      ),
+    },
+  ];
+}
+
+function versionsInWords({ first_version: first, last_version: last }: IssueRow): string {
+  return first === last ? last : `${first || NOTHING} … ${last || NOTHING}`;
+}
+
+export function StateBadge({ row }: { row: IssueRow }) {
+  const { label, meaning } = STATES[row.state] ?? { label: row.state, meaning: '' };
+  const title = row.state === 'muted' ? muteInWords(row) : meaning;
+  return (
+    <span class={`badge state-${label}`} title={title}>
+      {label}
+    </span>
+  );
+}
+
+function costColumns(all: IssueRow[]): Column<IssueRow>[] {
   const most = all.reduce((max, r) => Math.max(max, r.blocked_ns), 0);
-  const time = (id: 'max_ns' | 'p50_ns' | 'p99_ns', label: string, hint: string) => ({
+  const time = (id: 'max_ns', label: string, hint: string) => ({
     ...{ id, label, hint, numeric: true },
-    sortBy: (r: TopRow) => r[id],
-    cell: (r: TopRow) => duration(r[id]),
+    sortBy: (r: IssueRow) => r[id],
+    cell: (r: IssueRow) => duration(r[id]),
   });
   return [
     {
@@ -173,16 +307,17 @@ function costColumns(all: TopRow[]): Column<TopRow>[] {
       hint: 'Time that slow polls of the function held a runtime thread',
       numeric: true,
       sortBy: (r) => r.blocked_ns,
-      cell: (r) => <BarredDuration ns={r.blocked_ns} of={most} />,
+      cell: (r) =>
+        r.calls > 0 ? <BarredDuration ns={r.blocked_ns} of={most} /> : duration(0),
     },
     {
       id: 'share',
       label: 'Share',
-      hint: 'Part of all blocked time in the list',
+      hint: 'Part of all blocked time',
       numeric: true,
-      from: 'wide',
+      from: 'huge',
       sortBy: (r) => r.blocked_ns,
-      cell: (r) => share(r.blocked_ns, total),
+      cell: (r) => (r.calls > 0 ? share(r.share, 1) : NOTHING),
     },
     {
       id: 'calls',
@@ -193,13 +328,11 @@ function costColumns(all: TopRow[]): Column<TopRow>[] {
       sortBy: (r) => r.calls,
       cell: (r) => count(r.calls),
     },
-    time('max_ns', 'Max', 'The longest poll'),
-    { ...time('p50_ns', 'p50', 'Median of the polls over the threshold'), from: 'wide' },
-    { ...time('p99_ns', 'p99', '99th percentile of the polls over the threshold'), from: 'large' },
+    time('max_ns', 'Worst', 'The longest poll'),
   ];
 }
 
-function trendColumn(all: TopRow[], { from, to }: Window): Column<TopRow> {
+function trendColumn(all: IssueRow[], { from, to }: Window): Column<IssueRow> {
   const step = stepOf(
     all.map((r) => r.trend),
     from,
@@ -219,12 +352,12 @@ function trendColumn(all: TopRow[], { from, to }: Window): Column<TopRow> {
 function seenColumn(id: 'first_seen_ms' | 'last_seen_ms', label: string, now: number) {
   return {
     ...{ id, label, numeric: true },
-    sortBy: (r: TopRow) => r[id],
-    cell: (r: TopRow) => <Ago ms={r[id]} now={now} />,
+    sortBy: (r: IssueRow) => r[id],
+    cell: (r: IssueRow) => <Ago ms={r[id]} now={now} />,
   };
 }
 
-function FunctionCell({ row, route }: { row: TopRow; route: Route }) {
+function FunctionCell({ row, route }: { row: IssueRow; route: Route }) {
   return (
     <div class="function-cell">
       <Link to={toFunction(route, row)} title={row.function} class="function-link">
@@ -232,7 +365,7 @@ function FunctionCell({ row, route }: { row: TopRow; route: Route }) {
       </Link>
       <BlockedNow polls={row.stalled} />
       <p class="narrow-facts">
-        <Name of={row.service} /> <CauseTag of={row.cause} />{' '}
+        <StateBadge row={row} /> <Name of={row.service} /> <CauseTag of={row.cause} />{' '}
         <span>{plural(row.calls, 'call')}</span>
       </p>
     </div>

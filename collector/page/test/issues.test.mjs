@@ -1,0 +1,99 @@
+// What becomes of functions: states, mutes, and the way from the list to the call that blocks.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { expected, functionsShown, openBrowser, openPage, waitForFunctions } from './browser.mjs';
+
+let browser;
+let home;
+let close;
+
+before(async () => ({ browser, home, close } = await openBrowser()));
+after(() => close?.());
+
+async function journey(run, options) {
+  const { page, faults } = await openPage(browser, home, options);
+  await run(page);
+  assert.deepEqual(faults, []);
+  await page.close();
+}
+
+const link = (name) => `.functions tbody a.function-link[title=${JSON.stringify(name)}]`;
+
+test('the culprit and the call to change are three clicks from the start, at most', () =>
+  journey(async (page) => {
+    const [culprit] = expected.culprits;
+    await page.goto(home);
+    await page.waitForSelector(link(culprit));
+    // One: the function. Its first stack is open, with what to write instead.
+    await page.click(link(culprit));
+    await page.waitForSelector('.stack[open] .frames .blamed');
+    const advice = await page.waitForSelector('.stack[open] .advice');
+    assert.ok((await advice.evaluate((p) => p.textContent.length)) > 20);
+  }));
+
+test('a function is muted with a reason, leaves the list, and comes back', () =>
+  journey(async (page) => {
+    const [, culprit] = expected.culprits;
+    await page.goto(`${home}?${new URLSearchParams({ view: 'function', function: culprit })}`);
+    await page.waitForSelector('.issue-line .mute');
+    await page.click('.issue-line .mute');
+    await page.waitForSelector('dialog[open]');
+    assert.equal(await page.evaluate(() => document.activeElement?.name), 'reason');
+    // Without a reason, nothing is sent.
+    await page.keyboard.press('Enter');
+    assert.ok(await page.$('dialog[open]'));
+    await page.type('dialog input[name=reason]', 'known: <b>ticket 7</b>');
+    await page.select('dialog select[name=end]', '24');
+    await page.keyboard.press('Tab');
+    await page.click('dialog button[type=submit]');
+    await page.waitForSelector('.issue-line .state-muted');
+    const said = await page.$eval('.issue-line', (line) => line.textContent);
+    assert.ok(said.includes('known: <b>ticket 7</b>'), said);
+
+    await page.goto(home);
+    await waitForFunctions(page, [expected.culprits[0]]);
+    assert.ok(!(await functionsShown(page)).includes(culprit), 'it has left the list');
+    await page.goto(`${home}?state=muted`);
+    await page.waitForSelector(link(culprit));
+    await page.click('.functions .mute');
+    await page.waitForSelector(link(culprit), { hidden: true });
+    await page.goto(home);
+    await waitForFunctions(page, [culprit]);
+  }));
+
+test('Escape closes the dialog, and the focus is where it was', () =>
+  journey(async (page) => {
+    await page.goto(home);
+    await waitForFunctions(page);
+    await page.focus('.functions .mute');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('dialog[open]');
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('dialog', { hidden: true });
+    assert.ok(await page.evaluate(() => document.activeElement?.matches('.mute')));
+    assert.ok(!page.url().includes('view=function'));
+  }));
+
+test('states choose what is listed, and are in the URL', () =>
+  journey(async (page) => {
+    await page.goto(`${home}?state=all`);
+    await waitForFunctions(page, expected.culprits);
+    const shown = await page.$$eval('.functions td.c-state', (cells) =>
+      cells.map((cell) => cell.textContent),
+    );
+    const [state] = shown;
+    for (const choice of await page.$$('.states a')) {
+      const label = await choice.evaluate((a) => a.textContent.toLowerCase());
+      if (label === state) await choice.click();
+    }
+    await page.waitForFunction((s) => location.search.includes(`state=${s}`), {}, state);
+    await page.waitForFunction(
+      (s) =>
+        [...document.querySelectorAll('.functions td.c-state')].every((c) => c.textContent === s),
+      {},
+      state,
+    );
+    await page.goBack();
+    await page.waitForFunction(() => location.search.includes('state=all'));
+  }));

@@ -1,0 +1,212 @@
+//! The API's description as an OpenAPI document, made of the queries' headers and the table of
+//! parameters: it can't say anything that is not so.
+
+use serde_json::{Map, Value, json};
+
+use super::parameters::{Kind, PARAMETERS, Parameter, taken};
+use crate::store::catalog::{self, Column, Panel};
+
+/// The document.
+pub(super) fn document() -> Value {
+    let mut paths = Map::new();
+    let mut names = catalog::panel_names();
+    names.sort();
+    for name in names {
+        if let Some(panel) = catalog::panel(&name) {
+            paths.insert(format!("/query/{name}"), json!({"get": query(&name, &panel)}));
+        }
+    }
+    let parameters: Map<String, Value> =
+        PARAMETERS.iter().map(|of| (of.name.to_owned(), parameter(of))).collect();
+    for (path, item) in others() {
+        paths.insert(path.to_owned(), item);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Holdup",
+            "version": "1",
+            "description": "What the collector knows of functions that block async runtimes. \
+                Times are Unix milliseconds, durations nanoseconds, ids hex digits.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/api/v1"}],
+        "paths": paths,
+        "components": {"parameters": parameters, "responses": errors(), "schemas": schemas()},
+    })
+}
+
+fn schemas() -> Value {
+    let (text, whole) = (json!({"type": "string"}), json!({"type": "integer"}));
+    json!({
+        "Answer": {
+            "type": "object",
+            "required": ["data", "rows"],
+            "properties": {
+                "data": {"type": "array", "items": {"type": "object"}},
+                "rows": whole,
+                "rows_before_limit_at_least": whole,
+            },
+        },
+        "Error": {
+            "type": "object",
+            "required": ["error"],
+            "properties": {"error": {
+                "type": "object",
+                "required": ["code", "message"],
+                "properties": {"code": text, "message": text},
+                "description": "The code is for programs, the message for people",
+            }},
+        },
+    })
+}
+
+fn query(name: &str, panel: &Panel) -> Value {
+    let reference =
+        |of: &Parameter| json!({"$ref": format!("#/components/parameters/{}", of.name)});
+    let parameters: Vec<Value> = taken(&panel.sql).map(reference).collect();
+    let about = [&panel.description, &panel.reading].map(String::as_str).join(" ");
+    let columns: Map<String, Value> =
+        panel.columns.iter().map(|column| (column.name.clone(), schema(column))).collect();
+    json!({
+        "operationId": name,
+        "summary": panel.title,
+        "description": about.trim(),
+        "parameters": parameters,
+        "responses": answers(&json!({
+            "description": "The rows",
+            "content": {
+                "application/json": {"schema": {
+                    "allOf": [{"$ref": "#/components/schemas/Answer"}],
+                    "properties": {"data": {"items": {"properties": columns}}},
+                }},
+                "text/csv": {"schema": {"type": "string"}},
+            },
+        })),
+    })
+}
+
+fn parameter(of: &Parameter) -> Value {
+    let text = json!({"type": "string"});
+    let schema = match of.kind {
+        Kind::Number => json!({"type": "integer", "minimum": 0}),
+        Kind::Text => text,
+        Kind::Texts => json!({"type": "array", "items": text, "maxItems": 100}),
+    };
+    json!({"name": of.name, "in": "query", "description": of.meaning, "schema": schema})
+}
+
+fn schema(column: &Column) -> Value {
+    let unit = if column.unit.is_empty() { String::new() } else { format!(" ({})", column.unit) };
+    let description = format!("{}{unit}", column.meaning);
+    match column.unit.as_str() {
+        // A text, a list or a truth value.
+        "" => json!({"description": description}),
+        "time" => json!({"description": description, "type": "string"}),
+        _ => json!({"description": description, "type": ["number", "null"]}),
+    }
+}
+
+fn answers(good: &Value) -> Value {
+    json!({
+        "200": good,
+        "4XX": {"$ref": "#/components/responses/Mistake"},
+        "5XX": {"$ref": "#/components/responses/ClickHouse"},
+    })
+}
+
+/// What is no query.
+fn others() -> Vec<(&'static str, Value)> {
+    let json_answer = |description: &str| json!({"description": description, "content": {"application/json": {"schema": {"type": "object"}}}});
+    let names = json!({"service": {"type": "string"}, "function": {"type": "string"}});
+    let body = |properties: &Value, required: &[&str]| {
+        let schema = json!({
+            "type": "object", "required": required, "properties": properties,
+            "additionalProperties": false,
+        });
+        json!({"required": true, "content": {"application/json": {"schema": schema}}})
+    };
+    let mut mute = names.clone();
+    mute["reason"] = json!({"type": "string", "minLength": 1, "maxLength": 500});
+    mute["until_ms"] = json!({"type": "integer", "description": "When it ends, Unix ms"});
+    mute["version"] = json!({
+        "type": "string",
+        "description": "It ends when the function is seen in another version than this",
+    });
+    let muted = answers(&json_answer("Done"));
+    vec![
+        (
+            "/mutes",
+            json!({
+                "post": {
+                    "operationId": "mute",
+                    "summary": "Mute a function of a service",
+                    "description": "Give until_ms, version, or both. Refused from another site's page.",
+                    "requestBody": body(&mute, &["service", "function", "reason"]),
+                    "responses": muted,
+                },
+                "delete": {
+                    "operationId": "unmute",
+                    "summary": "End the mute of a function",
+                    "requestBody": body(&names, &["service", "function"]),
+                    "responses": muted,
+                },
+            }),
+        ),
+        (
+            "/openapi.json",
+            json!({"get": {
+                "operationId": "openapi",
+                "summary": "This document",
+                "responses": answers(&json_answer("The document")),
+            }}),
+        ),
+        (
+            "/status",
+            json!({"get": {
+                "operationId": "status",
+                "summary": "How the collector and its ClickHouse are",
+                "responses": answers(&json_answer("The status; also while ClickHouse is away")),
+            }}),
+        ),
+    ]
+}
+
+fn errors() -> Value {
+    let schema = json!({"$ref": "#/components/schemas/Error"});
+    let of = |description: &str| json!({"description": description, "content": {"application/json": {"schema": schema}}});
+    json!({
+        "Mistake": of("Something is wrong with the request: sent again, it is refused again"),
+        "ClickHouse": of(
+            "502: ClickHouse refused the statement. 503: it is away, or has too much to do; \
+             Retry-After says when to come again. 504: it took too long"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::document;
+
+    #[test]
+    fn the_document_that_is_kept_is_what_the_code_serves() {
+        let kept = include_str!("../../../docs/openapi.json");
+        let served = serde_json::to_string_pretty(&document()).unwrap() + "\n";
+        assert!(
+            kept == served,
+            "docs/openapi.json is stale: curl -s http://127.0.0.1:4380/api/v1/openapi.json"
+        );
+    }
+
+    #[test]
+    fn a_query_takes_the_parameters_that_its_statement_names() {
+        let document = document();
+        let parameters = |path: &str| {
+            let all = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+            all.iter().map(|p| p["$ref"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let issues = parameters("/query/issues");
+        let takes = |name: &str| issues.contains(&format!("#/components/parameters/{name}"));
+        assert!(takes("search") && takes("limit") && !takes("instance"), "{issues:?}");
+    }
+}
