@@ -100,8 +100,11 @@ fn a_mute_ends_by_hand_at_its_time_and_with_the_version() {
     assert_eq!(row["muted_reason"], "known, see ticket 7");
     assert_eq!(change(&collector, "DELETE", &names), 200);
     assert_eq!(states(&collector), ["a::b new"]);
-    assert_eq!(change(&collector, "POST", &mute(json!({"until_ms": now_ms() + 1_500}))), 200);
+    let later = json!({"until_ms": now_ms() + HOUR_MS});
+    assert_eq!(change(&collector, "POST", &mute(later)), 200);
     assert_eq!(states(&collector), ["a::b muted"]);
+    // The last one holds.
+    assert_eq!(change(&collector, "POST", &mute(json!({"until_ms": now_ms() + 500}))), 200);
     eventually("its time has come", || (states(&collector) == ["a::b new"]).then_some(()));
     assert_eq!(change(&collector, "POST", &mute(json!({"version": "1"}))), 200);
     assert_eq!(states(&collector), ["a::b muted"]);
@@ -154,6 +157,35 @@ fn rows_come_in_pages_as_json_and_as_csv() {
     let accepted = client().get(&url).header("accept", "text/csv, */*;q=0.1").send();
     let text = accepted.expect("it answers").text().expect("text");
     assert_eq!(text, csv.text);
+}
+
+#[test]
+fn stacks_are_exported_and_live_views_are_bounded() {
+    let data = tempfile::tempdir().expect("a folder");
+    let collector = Collector::start(data.path(), &[]);
+    for format in ["folded", "speedscope", "firefox", "pprof", "svg"] {
+        let nothing = api(&collector, &format!("export/{format}"));
+        assert_eq!(nothing.status, 404, "{format}: {}", nothing.text);
+    }
+    let unknown = api(&collector, "export/perf");
+    assert!(unknown.text.contains("there are folded, speedscope, firefox, pprof, svg"));
+    let url = format!("{}/api/v1/live", collector.page());
+    let look = || client().get(&url).send().expect("it answers");
+    let mut looking: Vec<_> = (0..16).map(|_| look()).collect();
+    assert!(looking.iter().all(|stream| stream.status().as_u16() == 200));
+    assert_eq!(look().status().as_u16(), 503, "one more than there may be");
+    // A client that goes makes room.
+    looking.pop();
+    eventually("there is room", || (look().status().as_u16() == 200).then_some(()));
+    let mut first = looking.remove(0);
+    let mut said = [0; 64];
+    std::io::Read::read_exact(&mut first, &mut said).expect("an event");
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.starts_with("event: seen\ndata: {\"at_ms\":"), "{said}");
+    // A collector that stops does not wait for those who look.
+    let began = std::time::Instant::now();
+    assert!(collector.stop().success());
+    assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
 }
 
 #[test]

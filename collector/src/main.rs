@@ -18,6 +18,7 @@ mod decode;
 mod descriptors;
 mod engine;
 mod evaluate;
+mod export;
 mod fold;
 mod forward;
 mod log;

@@ -177,11 +177,15 @@ async fn serve(
         intake.clone(),
         Arc::clone(&metrics),
     )?;
+    let (stop_serving, stopped) = watch::channel(false);
     let page = Page {
         store,
         intake,
         metrics: Arc::clone(&metrics),
         hosts: config.page_hosts.as_slice().into(),
+        trace_url: config.notify.trace_url.clone().unwrap_or_default(),
+        streams: Page::streams(),
+        stopped: stopped.clone(),
         engine_restarts: engine.map(Supervisor::restarts),
     };
     let ready = serde_json::json!({
@@ -190,7 +194,6 @@ async fn serve(
         "page": listeners.page.local_addr()?.to_string(),
         "clickhouse": clickhouse_url,
     });
-    let (stop_serving, stopped) = watch::channel(false);
     let (stop_batching, batch_no_more) = watch::channel(false);
     let listen = |listener, routes| {
         let metrics = Arc::clone(&metrics);

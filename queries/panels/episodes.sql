@@ -40,5 +40,8 @@ FROM episodes FINAL
 WHERE ended >= {from:DateTime64(3, 'UTC')} AND started < {to:DateTime64(3, 'UTC')}
     AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
     AND ({function:String} = '' OR function = {function:String})
+    AND (empty({environment:Array(String)}) OR environment IN {environment:Array(String)})
+    AND (empty({version:Array(String)}) OR service_version IN {version:Array(String)})
+    AND (empty({instance:Array(String)}) OR instance IN {instance:Array(String)})
 ORDER BY started DESC, episodes.episode_id
 LIMIT {limit:UInt32}

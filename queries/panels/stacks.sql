@@ -27,6 +27,9 @@ WITH
             AND start >= {from:DateTime64(3, 'UTC')} AND start < {to:DateTime64(3, 'UTC')}
             AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
             AND ({function:String} = '' OR function = {function:String})
+            AND (empty({environment:Array(String)}) OR environment IN {environment:Array(String)})
+            AND (empty({version:Array(String)}) OR service_version IN {version:Array(String)})
+            AND (empty({instance:Array(String)}) OR instance IN {instance:Array(String)})
         GROUP BY id, service, function
         ORDER BY blocked DESC, id
         LIMIT {limit:UInt32}

@@ -36,6 +36,7 @@ FROM tasks
 WHERE time >= {from:DateTime64(3, 'UTC')} AND time < {to:DateTime64(3, 'UTC')}
     AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
     AND ({function:String} = '' OR name = {function:String})
+    AND (empty({instance:Array(String)}) OR instance IN {instance:Array(String)})
     AND (service, instance, dump_id) IN
     (
         SELECT service, instance, argMax(dump_id, time)

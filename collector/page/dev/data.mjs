@@ -258,6 +258,115 @@ function issues(functions, params, from, to, now) {
     .sort((a, b) => b.blocked_ns - a.blocked_ns);
 }
 
+function durations(functions, from, to, now) {
+  const bounds = Array.from({ length: 17 }, (_, i) => 2 ** (20 + i));
+  const names = bounds.map((ns) => String(Number((ns / 1e9).toPrecision(4))));
+  const step = Math.max(1, Math.ceil((to - from) / MINUTE / 40)) * MINUTE;
+  const rows = new Map();
+  for (const f of functions) {
+    for (const { start, ns } of recentPolls(f, from, to, now)) {
+      const at = Math.floor(start / step) * step;
+      if (!rows.has(at)) rows.set(at, [...names, '+Inf'].map(() => 0));
+      const row = bounds.findIndex((b) => ns <= b);
+      rows.get(at)[row < 0 ? names.length : row] += 1;
+    }
+  }
+  return [...rows]
+    .sort(([a], [b]) => a - b)
+    .map(([at, counts]) => ({
+      time: new Date(at).toISOString().slice(0, 19).replace('T', ' '),
+      ...Object.fromEntries([...names, '+Inf'].map((name, i) => [name, counts[i]])),
+    }));
+}
+
+function attributes(functions, params, from, to, now) {
+  const [since, until, over, upTo] = ['from', 'to', 'over', 'up_to'].map((key) =>
+    Number(params.get(`picked_${key}`)),
+  );
+  const found = functions.flatMap((f) =>
+    recentPolls(f, from, to, now).map((p) => ({ ...p, instance: instanceOf(f, p.start) })),
+  );
+  const inside = (p) => p.start >= since && p.start < until && p.ns > over && p.ns <= upTo;
+  const part = (all, value) => all.filter((p) => p.instance === value).length;
+  const [picked, rest] = [found.filter(inside), found.filter((p) => !inside(p))];
+  return [...new Set(found.map((p) => p.instance))].map((value) => ({
+    attribute: 'instance',
+    value,
+    picked: part(picked, value),
+    rest: part(rest, value),
+    picked_share: part(picked, value) / Math.max(1, picked.length),
+    rest_share: part(rest, value) / Math.max(1, rest.length),
+  }));
+}
+
+/** Depth first, the widest child first. */
+function flame(functions, params, from, to, now) {
+  const all = functions.reduce((sum, f) => sum + (top(f, from, to, now)?.blocked_ns ?? 0), 0);
+  const frames = ['all', 'tokio::runtime::task::raw::poll'];
+  const rows = frames.map((label, level) => ({ level, label, value: all, self: 0 }));
+  for (const f of functions) {
+    const ns = top(f, from, to, now)?.blocked_ns ?? 0;
+    const slower = params.get('version') === VERSIONS[0] ? 0.4 : 0.8;
+    rows.push({ level: 2, label: f.name, value: ns, self: 0 });
+    rows.push({ level: 3, label: f.blame || f.name, value: ns * slower, self: ns * slower });
+    rows.push({ level: 3, label: 'serde_json::to_vec', value: ns * (1 - slower), self: ns / 10 });
+  }
+  return all > 0 ? rows : [];
+}
+
+function functionVersions(functions, from, to, now) {
+  return functions.flatMap((f) => {
+    const found = top(f, from, to, now);
+    if (!found) return [];
+    return VERSIONS.toReversed().map((version, i) => ({
+      ...found,
+      version,
+      p50_ns: found.p50_ns / (i + 1),
+      p99_ns: found.p99_ns / (i + 1),
+      victims: 3,
+    }));
+  });
+}
+
+function tasks(now) {
+  const task = (state, name, since_ns, task_id) => ({
+    ...{ state, name, since_ns, task_id, file: 'src/main.rs', line: 7, polls: 42, busy_ns: 3e9 },
+    ...{ service: 'demo', instance: 'demo-1', dumped_ms: now - 4000, reason: 'stall' },
+  });
+  return [
+    task('running', FUNCTIONS[0].name, 2e8, 4),
+    task('ready', FUNCTIONS[6].name, 9e7, 9),
+    task('idle', FUNCTIONS[1].name, 8e9, 5),
+  ];
+}
+
+function stalled(now) {
+  return FUNCTIONS.filter((f) => f.name.endsWith('reads_slow_peer')).map((f) => ({
+    ...{ service: f.service, function: f.name, blocked_ns: 4.2e9, cause: f.cause, victims: 3 },
+    ...{ blame_function: f.blame, instance: 'demo-1', thread_name: 'tokio-rt-worker', worker: 2 },
+    ...{ started_ms: now - 4200, trace_id: hex(32, f.name) },
+  }));
+}
+
+/** What the live view is told. */
+export function seen() {
+  const now = Date.now();
+  const recent = FUNCTIONS.flatMap((f) => polls(f, now - MINUTE, now, now));
+  return { at_ms: now, stalled: stalled(now), polls: recent, tasks: tasks(now) };
+}
+
+function runtimes(now) {
+  return ['demo', 'checkout'].map((service, i) => ({
+    ...{ service, instance: `${service}-1`, runtime: 'main', workers: 4, busy: 0.31, tasks: 212 },
+    ...{ queue: 3 * i, lag_ns: 4e8, coverage: 0.83, last_seen_ms: now - 9000 },
+  }));
+}
+
+const STORAGE = [
+  { table: 'poll_spans', rows: 12_500_000, bytes: 7.5e8, bytes_a_row: 60, parts: 12, oldest_ms: 1 },
+  { table: 'mutes', rows: 2, bytes: 2200, bytes_a_row: 1100, parts: 1, oldest_ms: 0 },
+];
+
 const hex = (digits, ...parts) =>
   Array.from({ length: digits / 8 }, (_, i) =>
     Math.floor(chance(...parts, i) * 2 ** 32)
@@ -279,6 +388,13 @@ function recentPolls(f, from, to, now) {
 
 function polls(f, from, to, now) {
   return recentPolls(f, from, to, now).map(({ start, ns }, i) => ({
+    function: f.name,
+    service: f.service,
+    thread_id: 4000 + Math.floor(4 * chance(start)),
+    stack_id: hex(16, f.name),
+    blame_function: f.blame,
+    victims: Math.floor(3 * chance(start, 'victims')),
+    task_name: '',
     start_ms: start,
     duration_ns: Math.round(ns * 1.004),
     self_ns: ns,
@@ -439,6 +555,13 @@ export function answer(name, params, empty) {
       .sort((a, b) => b.blocked_ns - a.blocked_ns);
   const queries = {
     top: ranked,
+    durations: () => durations(functions, from, to, now),
+    attributes: () => attributes(functions, params, from, to, now),
+    flame: () => flame(functions, params, from, to, now),
+    function_versions: () => functionVersions(functions, from, to, now),
+    tasks: () => (empty ? [] : tasks(now)),
+    runtimes: () => (empty ? [] : runtimes(now)),
+    storage: () => STORAGE,
     issues: () => issues(functions, params, from, to, now),
     episodes: () => functions.flatMap((f) => episodes(f, from, to, now)),
     polls: () => functions.flatMap((f) => polls(f, from, to, now)),
@@ -458,5 +581,7 @@ export function status(empty) {
     received_spans: empty ? 0 : 128_431,
     ignored_spans: empty ? 0 : 312,
     dropped_by_services: empty ? 0 : 17,
+    trace_url: 'https://traces.example/trace/{trace_id}',
+    log: { refusing: null, all_stored: true, oldest_age_ms: 0 },
   };
 }

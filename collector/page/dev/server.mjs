@@ -9,7 +9,7 @@ import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { answer, mute, status } from './data.mjs';
+import { answer, mute, seen, status } from './data.mjs';
 
 const DIST = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist');
 const TYPES = {
@@ -54,6 +54,13 @@ async function respond(url, request, response, { base, empty, api }) {
   if (path === 'api/v1/mutes') {
     mute(request.method, await new Response(Readable.toWeb(request)).json());
     return json(200, { muted: request.method === 'POST' });
+  }
+  if (path === 'api/v1/live') {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const tell = () => response.write(`event: seen\ndata: ${JSON.stringify(seen())}\n\n`);
+    const timer = setInterval(tell, 1000);
+    response.on('close', () => clearInterval(timer));
+    return tell();
   }
   const query = path.match(/^api\/v1\/query\/(\w+)$/);
   if (query) {

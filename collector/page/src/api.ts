@@ -64,10 +64,15 @@ export interface EpisodeRow {
   blocked_ns: number;
   max_ns: number;
   cause: string;
+  blame_function: string;
+  stack_id: string;
+  victims: number;
   worst_trace_id: string;
 }
 
 export interface PollRow {
+  function: string;
+  service: string;
   start_ms: number;
   duration_ns: number;
   self_ns: number;
@@ -75,6 +80,7 @@ export interface PollRow {
   runqueue_ns: number | null;
   threshold_ns: number;
   cause: string;
+  thread_id: number;
   thread_name: string;
   worker: number | null;
   trace_id: string;
@@ -87,6 +93,10 @@ export interface PollRow {
   holder_thread_name: string;
   holder_function: string;
   holder_evidence: string;
+  stack_id: string;
+  blame_function: string;
+  victims: number;
+  task_name: string;
 }
 
 /** What to write instead: a sentence, and the heading of `advice.md` that says more. */
@@ -131,6 +141,9 @@ export interface SuspectRow {
 export interface Status {
   version: string;
   clickhouse: { ok: boolean; embedded: boolean; version: string; message: string };
+  /** Where a trace is shown, with `{trace_id}` in its place; empty when that is not known. */
+  trace_url?: string;
+  log?: { refusing: string | null; all_stored: boolean; oldest_age_ms: number };
   received_spans: number;
   ignored_spans: number;
   dropped_by_services: number;
@@ -161,6 +174,98 @@ export interface AlertEventRow {
   reason: string;
 }
 
+/** Counts of slow polls by duration: each key but the time is an upper bound in seconds. */
+export type DurationsRow = { time: string } & Record<string, number | string>;
+
+export interface AttributeRow {
+  attribute: string;
+  value: string;
+  picked: number;
+  rest: number;
+  picked_share: number;
+  rest_share: number;
+}
+
+/** A frame of a flame graph; they come depth first. */
+export interface FlameRow {
+  level: number;
+  value: number;
+  self: number;
+  label: string;
+}
+
+export interface VersionRow {
+  service: string;
+  version: string;
+  first_seen_ms: number;
+  last_seen_ms: number;
+  calls: number;
+  blocked_ns: number;
+  p50_ns: number;
+  p99_ns: number;
+  max_ns: number;
+  victims: number;
+}
+
+export interface StalledRow {
+  service: string;
+  function: string;
+  blocked_ns: number;
+  cause: string;
+  blame_function: string;
+  victims: number;
+  instance: string;
+  thread_name: string;
+  worker: number;
+  started_ms: number;
+  trace_id: string;
+}
+
+export interface TaskRow {
+  state: string;
+  since_ns: number;
+  name: string;
+  file: string;
+  line: number;
+  task_id: number;
+  polls: number;
+  busy_ns: number;
+  service: string;
+  instance: string;
+  dumped_ms: number;
+  reason: string;
+}
+
+export interface RuntimeRow {
+  service: string;
+  instance: string;
+  runtime: string;
+  workers: number;
+  busy: number;
+  tasks: number;
+  queue: number;
+  lag_ns: number;
+  coverage: number;
+  last_seen_ms: number;
+}
+
+export interface StorageRow {
+  table: string;
+  rows: number;
+  bytes: number;
+  bytes_a_row: number;
+  parts: number;
+  oldest_ms: number;
+}
+
+/** What the live view is told each second. */
+export interface Seen {
+  at_ms: number;
+  stalled: StalledRow[];
+  polls: PollRow[];
+  tasks: TaskRow[];
+}
+
 /** The rows that each query of the API answers with. */
 export interface Rows {
   top: TopRow;
@@ -170,6 +275,13 @@ export interface Rows {
   stacks: StackRow;
   services: ServiceRow;
   suspects: SuspectRow;
+  durations: DurationsRow;
+  attributes: AttributeRow;
+  flame: FlameRow;
+  function_versions: VersionRow;
+  tasks: TaskRow;
+  runtimes: RuntimeRow;
+  storage: StorageRow;
   alerts: AlertRow;
   alert_history: AlertEventRow;
 }
@@ -183,6 +295,21 @@ export interface Query<N extends keyof Rows = keyof Rows> {
   /** Words of names, for lists that are too long to come whole. */
   search?: string;
   limit?: number;
+  version?: string;
+  instance?: string;
+  /** A region of the heatmap. */
+  picked?: Region;
+  /** The range before the page's, as long as that. */
+  before?: boolean;
+  /** Another range than the page's. */
+  range?: { from: number; to: number };
+}
+
+export interface Region {
+  from: number;
+  to: number;
+  over: number;
+  upTo: number;
 }
 
 /** The collector answered, with a message for the user. */
@@ -203,14 +330,46 @@ export function adviceUrl({ id }: Advice): string {
 
 export function queryUrl(query: Query, from: number, to: number): string {
   const url = new URL(`query/${query.name}`, BASE);
+  setChoice(url, query, from, to);
+  if (query.limit) url.searchParams.set('limit', String(query.limit));
+  return url.href;
+}
+
+export type ExportFormat = 'folded' | 'speedscope' | 'firefox' | 'pprof' | 'svg';
+
+/** Where the stacks are, as a file for another tool. */
+export function exportUrl(format: ExportFormat, query: Query, from: number, to: number): string {
+  const url = new URL(`export/${format}`, BASE);
+  setChoice(url, query, from, to);
+  return url.href;
+}
+
+export const csvUrl = (query: Query, from: number, to: number) =>
+  `${queryUrl(query, from, to)}&format=csv`;
+
+export const liveUrl = (service: string) => {
+  const url = new URL('live', BASE);
+  if (service) url.searchParams.set('service', service);
+  return url.href;
+};
+
+function setChoice(url: URL, query: Query, pageFrom: number, pageTo: number) {
+  const before = { from: 2 * pageFrom - pageTo, to: pageFrom };
+  const { from, to } = query.range ?? (query.before ? before : { from: pageFrom, to: pageTo });
   url.searchParams.set('from', String(Math.floor(from)));
   url.searchParams.set('to', String(Math.ceil(to)));
+  if (query.version) url.searchParams.set('version', query.version);
+  if (query.instance) url.searchParams.set('instance', query.instance);
+  if (query.picked) {
+    url.searchParams.set('picked_from', String(Math.floor(query.picked.from)));
+    url.searchParams.set('picked_to', String(Math.ceil(query.picked.to)));
+    url.searchParams.set('picked_over', String(query.picked.over));
+    url.searchParams.set('picked_up_to', String(query.picked.upTo));
+  }
   if (query.service) url.searchParams.set('service', query.service);
   if (query.function) url.searchParams.set('function', query.function);
   for (const state of query.state ?? []) url.searchParams.append('state', state);
   if (query.search) url.searchParams.set('search', query.search);
-  if (query.limit) url.searchParams.set('limit', String(query.limit));
-  return url.href;
 }
 
 export async function fetchRows<N extends keyof Rows>(

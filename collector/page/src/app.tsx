@@ -1,22 +1,31 @@
 import { useEffect, useRef } from 'preact/hooks';
 
-import { RefreshContext, useStatus, useWindow, WindowContext } from './live';
+import { RefreshContext, StatusContext, useStatus, useWindow, WindowContext } from './live';
 import { splitFunction } from './names';
 import { Banner, Footer, TopBar } from './parts/shell';
 import { RouterContext, useLocation } from './route';
 import type { Route, View } from './route';
 import { AlertsView } from './views/alerts';
+import { EpisodeView } from './views/episode';
 import { FunctionView } from './views/function';
 import { FunctionsView } from './views/functions';
+import { LiveView } from './views/live';
 import { ServicesView } from './views/services';
 import { SuspectsView } from './views/suspects';
+import { SystemView } from './views/system';
 
 const VIEWS: Record<View, { title: (route: Route) => string; show: () => preact.JSX.Element }> = {
   functions: { title: () => 'Issues', show: FunctionsView },
   function: { title: (route) => splitFunction(route.function).short, show: FunctionView },
+  episode: {
+    title: (route) => `Episode of ${splitFunction(route.function).short}`,
+    show: EpisodeView,
+  },
+  live: { title: () => 'Live', show: LiveView },
   services: { title: () => 'Services', show: ServicesView },
   suspects: { title: () => 'Suspects', show: SuspectsView },
   alerts: { title: () => 'Alerts', show: AlertsView },
+  system: { title: () => 'System', show: SystemView },
 };
 
 export function App() {
@@ -25,18 +34,20 @@ export function App() {
   const [window, refresh] = useWindow(route);
   const status = useStatus();
   const { title, show: View } = VIEWS[route.view];
-  const place = `${route.view}/${route.function}`;
+  const place = `${route.view}/${route.function}/${route.episode}`;
   const main = useArrival(place, `${title(route)} · Holdup`);
   return (
     <RouterContext.Provider value={router}>
       <WindowContext.Provider value={window}>
         <RefreshContext.Provider value={refresh}>
-          <TopBar window={window} />
-          <Banner window={window} />
-          <main ref={main}>
-            <View key={place} />
-          </main>
-          <Footer status={status} />
+          <StatusContext.Provider value={status}>
+            <TopBar window={window} />
+            <Banner window={window} />
+            <main ref={main}>
+              <View key={place} />
+            </main>
+            <Footer status={status} />
+          </StatusContext.Provider>
         </RefreshContext.Provider>
       </WindowContext.Provider>
     </RouterContext.Provider>

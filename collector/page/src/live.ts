@@ -17,6 +17,8 @@ const KEPT_ANSWERS = 40;
 export interface Window {
   from: number;
   to: number;
+  /** Drawn on a chart, rather than chosen from the presets. */
+  drawn: boolean;
   /** The same for windows that a user would call the same. */
   key: string;
 }
@@ -35,11 +37,14 @@ export interface Live<R> {
 /** Asks all queries again, as after a change. */
 export const RefreshContext = createContext<() => void>(() => undefined);
 
-export const WindowContext = createContext<Window>({ from: 0, to: 0, key: '' });
+export const StatusContext = createContext<Status | undefined>(undefined);
+
+export const WindowContext = createContext<Window>({ from: 0, to: 0, drawn: false, key: '' });
 
 function windowOf(route: Route): Window {
   const to = route.to ?? Date.now();
-  return { from: to - RANGES[route.range].ms, to, key: `${route.range}/${route.to ?? 'live'}` };
+  const from = route.from ?? to - RANGES[route.range].ms;
+  return { from, to, drawn: route.from !== null, key: `${route.from ?? route.range}/${route.to ?? 'live'}` };
 }
 
 /** The window of the route, moved on every few seconds unless paused. */
@@ -59,7 +64,7 @@ export function useWindow(route: Route): [Window, () => void] {
       clearInterval(timer);
       document.removeEventListener('visibilitychange', tick);
     };
-  }, [route.range, route.to]);
+  }, [route.range, route.from, route.to]);
   return [window, () => setWindow(windowOf(route))];
 }
 

@@ -4,7 +4,16 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
 
-export const VIEWS = ['functions', 'function', 'services', 'suspects', 'alerts'] as const;
+export const VIEWS = [
+  'functions',
+  'function',
+  'episode',
+  'live',
+  'services',
+  'suspects',
+  'alerts',
+  'system',
+] as const;
 export type View = (typeof VIEWS)[number];
 
 const MINUTE = 60_000;
@@ -32,8 +41,21 @@ export interface Route {
   /** A column's id, with `-` before it for descending. Empty: the view's own order. */
   sort: string;
   range: Range;
+  /** Where the range begins when it was drawn rather than chosen; `to` is its end then. */
+  from: number | null;
   /** Where the range ends when the page is paused. */
   to: number | null;
+  /** What the flame graph is compared with: `before`, or `v:` and a version. */
+  versus: string;
+  /** The version that the flame graph shows; empty for all. */
+  version: string;
+  /** The frame that the flame graph is turned around. */
+  frame: string;
+  /** A region of the heatmap: two times and two durations. */
+  pick: string;
+  /** An episode's id, and its instance. */
+  episode: string;
+  instance: string;
 }
 
 const START: Route = {
@@ -45,17 +67,25 @@ const START: Route = {
   state: '',
   sort: '',
   range: '15m',
+  from: null,
   to: null,
+  versus: '',
+  version: '',
+  frame: '',
+  pick: '',
+  episode: '',
+  instance: '',
 };
 
 export function parseRoute(search: string): Route {
   const p = new URLSearchParams(search);
   const text = (key: string) => p.get(key) ?? '';
   const range = text('range');
-  const to = Number(p.get('to'));
+  const to = moment(p.get('to'));
+  const from = moment(p.get('from'));
   const view = VIEWS.find((v) => v === text('view')) ?? START.view;
   return {
-    view: view === 'function' && !text('function') ? START.view : view,
+    view: (view === 'function' || view === 'episode') && !text('function') ? START.view : view,
     function: text('function'),
     in: text('in'),
     service: text('service'),
@@ -63,8 +93,20 @@ export function parseRoute(search: string): Route {
     state: text('state'),
     sort: text('sort'),
     range: Object.hasOwn(RANGES, range) ? (range as Range) : START.range,
-    to: Number.isSafeInteger(to) && to > 0 ? to : null,
+    from: from !== null && to !== null && from < to ? from : null,
+    to,
+    versus: text('versus'),
+    version: text('version'),
+    frame: text('frame'),
+    pick: text('pick'),
+    episode: text('episode'),
+    instance: text('instance'),
   };
+}
+
+function moment(text: string | null): number | null {
+  const ms = Number(text);
+  return Number.isSafeInteger(ms) && ms > 0 ? ms : null;
 }
 
 export function routeHref(route: Route): string {
@@ -78,7 +120,7 @@ export function routeHref(route: Route): string {
 
 /** The way to another view: the time stays, the list's filters belong to the list. */
 export function toView(route: Route, view: View): Route {
-  return { ...START, view, range: route.range, to: route.to };
+  return { ...START, view, range: route.range, from: route.from, to: route.to };
 }
 
 export interface Router {

@@ -238,8 +238,11 @@ test('axe finds nothing serious, light and dark, wide and narrow', async () => {
     '?view=services',
     '?view=suspects',
     '?view=alerts',
+    '?view=live',
+    '?view=system',
     '?q=nothing-is-called-so',
     `?${new URLSearchParams({ view: 'function', function: culprit })}`,
+    `?${new URLSearchParams({ view: 'function', function: culprit, versus: 'before' })}`,
   ];
   for (const [scheme, width] of [
     ['light', 1280],
@@ -248,6 +251,7 @@ test('axe finds nothing serious, light and dark, wide and narrow', async () => {
   ]) {
     const { page } = await openPage(browser, home, { scheme, width });
     for (const view of views) {
+      // What is live keeps a request open, which is one of the two.
       await page.goto(home + view, { waitUntil: 'networkidle2' });
       await page.waitForSelector('main h1');
       await page.waitForFunction(() => !document.querySelector('.waiting'));

@@ -13,13 +13,15 @@ use serde_json::json;
 
 use super::error::ApiError;
 use super::parameters::{nearest, parse};
-use super::{Page, advice, mutes, openapi};
+use super::{Page, advice, exports, live, mutes, openapi};
 use crate::store::{Answer, Format, StoreError, catalog};
 
 pub(super) fn routes() -> Router<Page> {
     Router::new()
         .route("/query/{name}", get(query))
         .route("/status", get(status))
+        .route("/live", get(live::live))
+        .route("/export/{format}", get(exports::export))
         .route("/mutes", mutes::routes())
         .route("/openapi.json", get(described))
         .method_not_allowed_fallback(wrong_method)
@@ -121,6 +123,7 @@ async fn status(State(page): State<Page>) -> Response {
             "oldest_age_ms":
                 page.intake.progress().oldest_age_ns(crate::clock::now_ns()) / 1_000_000,
         },
+        "trace_url": page.trace_url,
         "received_spans": totals.received,
         "ignored_spans": totals.ignored,
         "dropped_by_services": totals.dropped_by_services,

@@ -4,6 +4,8 @@ mod advice;
 mod api;
 mod assets;
 mod error;
+mod exports;
+mod live;
 mod mutes;
 mod openapi;
 mod parameters;
@@ -21,6 +23,7 @@ use axum::http::uri::Authority;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::{Semaphore, watch};
 
 use crate::batch::Intake;
 use crate::clock::now_ns;
@@ -38,8 +41,21 @@ pub(crate) struct Page {
     pub(crate) metrics: Arc<Metrics>,
     /// Names that it answers to, beside localhost and addresses.
     pub(crate) hosts: Arc<[String]>,
+    /// Where spans of a trace are shown, with `{trace_id}` in it; empty when that is not known.
+    pub(crate) trace_url: String,
+    /// Room for clients of the live view.
+    pub(crate) streams: Arc<Semaphore>,
+    /// Turns true when the collector stops.
+    pub(crate) stopped: watch::Receiver<bool>,
     /// How often the embedded engine was started again; `None` when ClickHouse is somebody else's.
     pub(crate) engine_restarts: Option<Arc<AtomicU64>>,
+}
+
+impl Page {
+    /// Room for as many clients of the live view as there may be.
+    pub(crate) fn streams() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(live::STREAMS_MAX))
+    }
 }
 
 /// Headers of every answer. The page loads nothing from elsewhere and can't be framed.

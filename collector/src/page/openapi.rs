@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::parameters::{Kind, PARAMETERS, Parameter, taken};
+use crate::export::Format;
 use crate::store::catalog::{self, Column, Panel};
 
 /// The document.
@@ -115,43 +116,40 @@ fn answers(good: &Value) -> Value {
     })
 }
 
+fn json_answer(description: &str) -> Value {
+    json!({
+        "description": description,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    })
+}
+
 /// What is no query.
 fn others() -> Vec<(&'static str, Value)> {
-    let json_answer = |description: &str| json!({"description": description, "content": {"application/json": {"schema": {"type": "object"}}}});
-    let names = json!({"service": {"type": "string"}, "function": {"type": "string"}});
-    let body = |properties: &Value, required: &[&str]| {
-        let schema = json!({
-            "type": "object", "required": required, "properties": properties,
-            "additionalProperties": false,
-        });
-        json!({"required": true, "content": {"application/json": {"schema": schema}}})
-    };
-    let mut mute = names.clone();
-    mute["reason"] = json!({"type": "string", "minLength": 1, "maxLength": 500});
-    mute["until_ms"] = json!({"type": "integer", "description": "When it ends, Unix ms"});
-    mute["version"] = json!({
-        "type": "string",
-        "description": "It ends when the function is seen in another version than this",
-    });
-    let muted = answers(&json_answer("Done"));
     vec![
+        ("/mutes", mutes()),
         (
-            "/mutes",
-            json!({
-                "post": {
-                    "operationId": "mute",
-                    "summary": "Mute a function of a service",
-                    "description": "Give until_ms, version, or both. Refused from another site's page.",
-                    "requestBody": body(&mute, &["service", "function", "reason"]),
-                    "responses": muted,
-                },
-                "delete": {
-                    "operationId": "unmute",
-                    "summary": "End the mute of a function",
-                    "requestBody": body(&names, &["service", "function"]),
-                    "responses": muted,
-                },
-            }),
+            "/export/{format}",
+            json!({"get": {
+                "operationId": "export",
+                "summary": "Stacks while blocked, as a file for another tool",
+                "description": "As the query stacks, of which it takes the parameters.",
+                "parameters": exported(),
+                "responses": answers(&json!({"description": "The file"})),
+            }}),
+        ),
+        (
+            "/live",
+            json!({"get": {
+                "operationId": "live",
+                "summary": "What is under way, as server-sent events",
+                "description": "Each second an event `seen` with the rows of stalled, polls and \
+                    tasks, or `trouble` with what went wrong.",
+                "parameters": [{"$ref": "#/components/parameters/service"}],
+                "responses": answers(&json!({
+                    "description": "The events",
+                    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                })),
+            }}),
         ),
         (
             "/openapi.json",
@@ -172,9 +170,64 @@ fn others() -> Vec<(&'static str, Value)> {
     ]
 }
 
+fn mutes() -> Value {
+    let names = json!({"service": {"type": "string"}, "function": {"type": "string"}});
+    let body = |properties: &Value, required: &[&str]| {
+        let schema = json!({
+            "type": "object", "required": required, "properties": properties,
+            "additionalProperties": false,
+        });
+        json!({"required": true, "content": {"application/json": {"schema": schema}}})
+    };
+    let mut mute = names.clone();
+    mute["reason"] = json!({"type": "string", "minLength": 1, "maxLength": 500});
+    mute["until_ms"] = json!({"type": "integer", "description": "When it ends, Unix ms"});
+    mute["version"] = json!({
+        "type": "string",
+        "description": "It ends when the function is seen in another version than this",
+    });
+    let muted = answers(&json_answer("Done"));
+    json!({
+        "post": {
+            "operationId": "mute",
+            "summary": "Mute a function of a service",
+            "description": "Give until_ms, version, or both. Refused from another site's page.",
+            "requestBody": body(&mute, &["service", "function", "reason"]),
+            "responses": muted,
+        },
+        "delete": {
+            "operationId": "unmute",
+            "summary": "End the mute of a function",
+            "requestBody": body(&names, &["service", "function"]),
+            "responses": muted,
+        },
+    })
+}
+
+/// The parameters of an export: the format, and those of its query.
+fn exported() -> Vec<Value> {
+    let names = Format::ALL.map(Format::name);
+    let format = json!({
+        "name": "format", "in": "path", "required": true,
+        "schema": {"type": "string", "enum": names},
+    });
+    let sql = catalog::panel("stacks").map(|panel| panel.sql).unwrap_or_default();
+    let taken = taken(&sql).filter(|of| of.name != "format").map(reference);
+    std::iter::once(format).chain(taken).collect()
+}
+
+fn reference(of: &Parameter) -> Value {
+    json!({"$ref": format!("#/components/parameters/{}", of.name)})
+}
+
 fn errors() -> Value {
     let schema = json!({"$ref": "#/components/schemas/Error"});
-    let of = |description: &str| json!({"description": description, "content": {"application/json": {"schema": schema}}});
+    let of = |description: &str| {
+        json!({
+            "description": description,
+            "content": {"application/json": {"schema": schema}},
+        })
+    };
     json!({
         "Mistake": of("Something is wrong with the request: sent again, it is refused again"),
         "ClickHouse": of(

@@ -83,6 +83,18 @@ impl Answer {
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         self.cursor.next().await.map_err(|e| self.store.explain(&e))
     }
+
+    /// All of it; `None` when it is longer than that.
+    pub(crate) async fn read(mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut read = Vec::new();
+        while let Some(part) = self.next().await? {
+            if read.len() + part.len() > bytes_max {
+                return Ok(None);
+            }
+            read.extend_from_slice(&part);
+        }
+        Ok(Some(read))
+    }
 }
 
 impl Store {

@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { TrendPoint } from '../api';
 import { clock, duration } from '../format';
 import type { Window } from '../live';
+import { useRouter } from '../route';
 import { durationTicks, timeTicks } from '../trend';
 
 const LEFT = 58;
@@ -12,6 +13,7 @@ const RIGHT = 8;
 const TOP = 8;
 const BOTTOM = 22;
 const DAY_MS = 86_400_000;
+const BRUSH_PX_MIN = 6;
 
 interface ChartProps {
   trend: TrendPoint[];
@@ -37,9 +39,24 @@ export function BlockedChart({ trend, step, window, height, quiet }: ChartProps)
     at === null ? undefined : trend.find(([start]) => at >= start && at < start + step);
   const total = trend.reduce((sum, [, ns]) => sum + ns, 0);
   const sum = `${duration(total)} blocked, at most ${duration(peak)} in ${stepInWords(step)}`;
-  const follow = (event: PointerEvent) => {
+  const { route, go } = useRouter();
+  const [brush, setBrush] = useState<number | null>(null);
+  const timeAt = (event: PointerEvent) => {
     const left = (event.currentTarget as Element).getBoundingClientRect().left;
-    setAt(from + ((event.clientX - left - LEFT) / inner) * (to - from));
+    const ms = from + ((event.clientX - left - LEFT) / inner) * (to - from);
+    return Math.min(Math.max(ms, from), to);
+  };
+  const begin = (event: PointerEvent) => {
+    if (event.button !== 0) return;
+    (event.currentTarget as Element).setPointerCapture(event.pointerId);
+    setBrush(timeAt(event));
+  };
+  const end = (event: PointerEvent) => {
+    const [a, b] = [brush ?? 0, timeAt(event)];
+    setBrush(null);
+    // Shorter is a click, which means nothing.
+    if (brush === null || Math.abs(x(a) - x(b)) < BRUSH_PX_MIN) return;
+    go({ ...route, from: Math.floor(Math.min(a, b)), to: Math.ceil(Math.max(a, b)) });
   };
   return (
     <div class="chart" ref={box}>
@@ -55,8 +72,11 @@ export function BlockedChart({ trend, step, window, height, quiet }: ChartProps)
         height={height}
         role="img"
         aria-label={sum}
-        onPointerMove={follow}
+        onPointerMove={(event: PointerEvent) => setAt(timeAt(event))}
         onPointerLeave={() => setAt(null)}
+        onPointerDown={begin}
+        onPointerUp={end}
+        onPointerCancel={() => setBrush(null)}
       >
         {ticks.map((ns) => (
           <g key={ns}>
@@ -97,6 +117,15 @@ export function BlockedChart({ trend, step, window, height, quiet }: ChartProps)
             />
           );
         })}
+        {brush !== null && at !== null && (
+          <rect
+            class="brush"
+            x={Math.min(x(brush), x(at))}
+            y={TOP}
+            width={Math.abs(x(at) - x(brush))}
+            height={height - TOP - BOTTOM}
+          />
+        )}
       </svg>
     </div>
   );
@@ -153,7 +182,7 @@ function stepInWords(step: number): string {
   return duration(Math.round(step) * 1e6).replace(/\.0+ /, ' ');
 }
 
-function useWidth() {
+export function useWidth() {
   const box = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(600);
   useEffect(() => {

@@ -10,14 +10,17 @@ import { Link } from './link';
 
 const TABS: [View, string][] = [
   ['functions', 'Issues'],
+  ['live', 'Live'],
   ['services', 'Services'],
   ['suspects', 'Suspects'],
   ['alerts', 'Alerts'],
+  ['system', 'System'],
 ];
 
 export function TopBar({ window }: { window: Window }) {
   const { route } = useRouter();
-  const tab = route.view === 'function' ? 'functions' : route.view;
+  const within = route.view === 'function' || route.view === 'episode';
+  const tab = within ? 'functions' : route.view;
   return (
     <header class="topbar">
       <Link class="brand" to={toView(route, 'functions')}>
@@ -49,9 +52,9 @@ function TimeControls({ window }: { window: Window }) {
         {(Object.keys(RANGES) as Range[]).map((range) => (
           <Link
             key={range}
-            to={{ ...route, range }}
+            to={{ ...route, range, from: null, to: route.from === null ? route.to : null }}
             title={`The last ${RANGES[range].words}`}
-            current={range === route.range ? 'true' : undefined}
+            current={range === route.range && route.from === null ? 'true' : undefined}
           >
             {RANGES[range].label}
           </Link>
@@ -61,7 +64,7 @@ function TimeControls({ window }: { window: Window }) {
         type="button"
         class={paused ? 'pause paused' : 'pause'}
         title={paused ? `Shows the time until ${clock(window.to)}` : 'Refreshes every 5 seconds'}
-        onClick={() => go({ ...route, to: paused ? null : Math.floor(window.to) })}
+        onClick={() => go({ ...route, from: null, to: paused ? null : Math.floor(window.to) })}
       >
         <svg viewBox="0 0 12 12" aria-hidden="true">
           <path d={paused ? 'M3 1.5v9l7.5-4.5z' : 'M2.5 1.5h2.5v9H2.5zM7 1.5h2.5v9H7z'} />
@@ -90,7 +93,8 @@ export function Banner({ window }: { window: Window }) {
         ))}
       {!lost && messages.length === 0 && window.key.endsWith('live') === false && (
         <p class="banner banner-paused">
-          <b>Paused.</b> Shows the time until {clock(window.to)}.
+          <b>Paused.</b> Shows the time {window.drawn && `from ${clock(window.from)} `}until{' '}
+          {clock(window.to)}.
         </p>
       )}
     </div>

@@ -4,9 +4,12 @@ import type { EpisodeRow, PollRow } from '../api';
 import { absolute, count, duration, durationMs, NOTHING, timeOfDay } from '../format';
 import { useQuery } from '../live';
 import type { Live } from '../live';
-import { CauseTag, CopiedId, Name } from '../parts/cells';
+import { CauseTag, Name } from '../parts/cells';
+import { Link } from '../parts/link';
 import { Table } from '../parts/table';
 import type { Column } from '../parts/table';
+import { useRouter } from '../route';
+import { TraceLink } from './episode';
 
 const LIMIT = 100;
 
@@ -88,6 +91,25 @@ function Moment({ ms, now }: { ms: number; now: number }) {
   );
 }
 
+function EpisodeLink({ row, now }: { row: EpisodeRow; now: number }) {
+  const { route } = useRouter();
+  const to = {
+    ...route,
+    view: 'episode' as const,
+    episode: row.episode_id,
+    function: row.function,
+    in: row.service,
+    instance: row.instance,
+    from: row.started_ms,
+    to: Math.max(row.ended_ms ?? 0, row.started_ms + 1),
+  };
+  return (
+    <Link to={to} class="episode-link">
+      <Moment ms={row.started_ms} now={now} />
+    </Link>
+  );
+}
+
 function State({ of }: { of: EpisodeRow['state'] }) {
   if (of !== 'open') return <span class="badge">closed</span>;
   return (
@@ -101,7 +123,7 @@ function State({ of }: { of: EpisodeRow['state'] }) {
 function episodeColumns(now: number): Column<EpisodeRow>[] {
   return [
     { id: 'state', label: 'State', cell: (r) => <State of={r.state} /> },
-    { id: 'started', label: 'Started', cell: (r) => <Moment ms={r.started_ms} now={now} /> },
+    { id: 'started', label: 'Started', cell: (r) => <EpisodeLink row={r} now={now} /> },
     {
       id: 'duration',
       label: 'Duration',
@@ -125,7 +147,7 @@ function episodeColumns(now: number): Column<EpisodeRow>[] {
       label: 'Trace',
       hint: 'Trace of the longest poll',
       from: 'medium',
-      cell: (r) => <CopiedId id={r.worst_trace_id} what="trace id" />,
+      cell: (r) => <TraceLink id={r.worst_trace_id} />,
     },
   ];
 }
@@ -166,7 +188,7 @@ function pollColumns(rows: PollRow[], now: number): Column<PollRow>[] {
       id: 'trace',
       label: 'Trace',
       from: 'medium',
-      cell: (r) => <CopiedId id={r.trace_id} what="trace id" />,
+      cell: (r) => <TraceLink id={r.trace_id} />,
     },
   ];
 }

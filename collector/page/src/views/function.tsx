@@ -14,7 +14,9 @@ import { Waiting } from '../parts/waiting';
 import { RANGES, useRouter } from '../route';
 import type { Route } from '../route';
 import { addTrends, stepOf } from '../trend';
+import { Durations } from './durations';
 import { Episodes, Polls } from './evidence';
+import { FlameGraph } from './flamegraph';
 import { StateBadge } from './functions';
 import { Stacks } from './stacks';
 
@@ -35,6 +37,8 @@ export function FunctionView() {
       {answer && answer.rows.length > 0 && (
         <Cost rows={answer.rows} window={answer.window} total={total} />
       )}
+      <Durations {...subject} />
+      <FlameGraph {...subject} />
       <Stacks {...subject} />
       <Episodes {...subject} />
       <Polls {...subject} />

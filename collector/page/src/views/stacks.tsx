@@ -30,8 +30,6 @@ export function Stacks(subject: Subject) {
 }
 
 function Stack({ row, total, open }: { row: StackRow; total: number; open: boolean }) {
-  // Further out the same name may stand again, as what called it.
-  const blamed = row.frames.findIndex((frame) => isBlamed(frame, row));
   return (
     <details class="stack" open={open}>
       <summary>
@@ -39,6 +37,17 @@ function Stack({ row, total, open }: { row: StackRow; total: number; open: boole
         <span>{count(row.calls)} polls</span> <CauseTag of={row.cause} />{' '}
         {row.blame_function && <Name of={row.blame_function} class="mono" />}
       </summary>
+      <Frames row={row} />
+    </details>
+  );
+}
+
+/** A stack with what to write instead. */
+export function Frames({ row }: { row: StackRow }) {
+  // Further out the same name may stand again, as what called it.
+  const blamed = row.frames.findIndex((frame) => isBlamed(frame, row));
+  return (
+    <>
       {row.advice && (
         <p class="advice">
           {row.advice.sentence} <a href={adviceUrl(row.advice)}>About {row.advice.id}</a>
@@ -60,7 +69,7 @@ function Stack({ row, total, open }: { row: StackRow; total: number; open: boole
       <p class="stack-id">
         stack <CopiedId id={row.stack_id} what="stack's id" />
       </p>
-    </details>
+    </>
   );
 }
 

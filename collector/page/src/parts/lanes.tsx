@@ -1,0 +1,127 @@
+// Threads as lanes of time: what held each, from when to when.
+
+import type { PollRow } from '../api';
+import { clock, duration } from '../format';
+import { causeInWords, splitFunction } from '../names';
+import { useWidth } from './chart';
+
+const LEFT = 150;
+const LANE = 26;
+const BAR = 18;
+const LEAST_PX = 2;
+const BOTTOM = 20;
+const LANES_MAX = 64;
+
+interface LanesProps {
+  polls: readonly PollRow[];
+  from: number;
+  to: number;
+  /** Stalls last until here. */
+  now: number;
+  label: string;
+  /** One poll is looked at. */
+  chosen?: string;
+  onChoose?: (poll: PollRow) => void;
+}
+
+/** A worker by its number; other threads by name and number. */
+function laneOf({ instance, worker, thread_name: name, thread_id: id }: PollRow): string {
+  const who = worker !== null && worker >= 0 ? `worker ${worker}` : `${name || 'thread'} ${id}`;
+  return `${instance}\n${who}`;
+}
+
+export function Lanes({ polls, from, to, now, label, chosen, onChoose }: LanesProps) {
+  const [box, width] = useWidth();
+  const all = [...new Set(polls.map(laneOf))].sort();
+  const lanes = all.slice(0, LANES_MAX);
+  const several = new Set(lanes.map((lane) => lane.split('\n')[0])).size > 1;
+  const height = lanes.length * LANE + BOTTOM;
+  const inner = Math.max(1, width - LEFT - 8);
+  const x = (ms: number) =>
+    LEFT + ((Math.min(Math.max(ms, from), to) - from) / (to - from)) * inner;
+  return (
+    <div class="lanes" ref={box}>
+      <svg width={width} height={height} role="group" aria-label={label}>
+        {lanes.map((lane, i) => (
+          <g key={lane}>
+            <line class="grid" x1={LEFT} x2={width - 8} y1={i * LANE + 13} y2={i * LANE + 13} />
+            <text class="tick" x={0} y={i * LANE + 17}>
+              <title>{lane}</title>
+              {nameOf(lane, several)}
+            </text>
+          </g>
+        ))}
+        {polls.map((poll) => {
+          const lane = lanes.indexOf(laneOf(poll));
+          const end = poll.stall ? now : poll.start_ms + poll.duration_ns / 1e6;
+          if (lane < 0 || end < from || poll.start_ms > to) return null;
+          const id = `${poll.instance}/${poll.span_id}`;
+          return (
+            <Bar
+              key={id}
+              poll={poll}
+              left={x(poll.start_ms)}
+              width={Math.max(LEAST_PX, x(end) - x(poll.start_ms))}
+              y={lane * LANE + (LANE - BAR) / 2}
+              chosen={chosen === poll.span_id}
+              onChoose={onChoose}
+            />
+          );
+        })}
+        {[from, (from + to) / 2].map((ms) => (
+          <text key={ms} class="tick" x={x(ms)} y={height - 4}>
+            {clock(ms)}
+          </text>
+        ))}
+      </svg>
+      {all.length > LANES_MAX && (
+        <p class="note">The first {LANES_MAX} of {all.length} threads. A service narrows it.</p>
+      )}
+    </div>
+  );
+}
+
+function nameOf(lane: string, several: boolean): string {
+  const [instance = '', who = ''] = lane.split('\n');
+  const text = several ? `${instance.slice(0, 8)} ${who}` : who;
+  return text.length > 22 ? `${text.slice(0, 21)}…` : text;
+}
+
+interface BarProps {
+  poll: PollRow;
+  left: number;
+  width: number;
+  y: number;
+  chosen: boolean;
+  onChoose: ((poll: PollRow) => void) | undefined;
+}
+
+function Bar({ poll, left, width, y, chosen, onChoose }: BarProps) {
+  const { short } = splitFunction(poll.function);
+  const state = poll.stall ? 'has not returned' : duration(poll.duration_ns);
+  const words = `${short}, ${causeInWords(poll.cause).label}, ${clock(poll.start_ms)}, ${state}`;
+  const kind = /^[a-z_]+$/.test(poll.cause) ? poll.cause : 'unknown';
+  const letters = Math.floor((width - 8) / 6.6);
+  const choose = onChoose && {
+    tabIndex: 0,
+    role: 'button' as const,
+    onClick: () => onChoose(poll),
+    onKeyDown: (event: KeyboardEvent) => event.key === 'Enter' && onChoose(poll),
+  };
+  return (
+    <g
+      class={`lane-bar cause-${kind}${poll.stall ? ' stalls' : ''}${chosen ? ' chosen' : ''}`}
+      role="img"
+      aria-label={words}
+      {...choose}
+    >
+      <title>{words}</title>
+      <rect x={left} y={y} width={width} height={BAR} rx="2" />
+      {letters > 3 && (
+        <text x={left + 4} y={y + 13}>
+          {short.length <= letters ? short : `${short.slice(0, letters - 1)}…`}
+        </text>
+      )}
+    </g>
+  );
+}

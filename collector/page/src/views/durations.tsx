@@ -1,0 +1,93 @@
+// How long slow polls took over time, and how a region of them differs from the rest.
+
+import type { Region } from '../api';
+import { absolute, count, duration, share } from '../format';
+import { heatOf, parsePick, pickText } from '../heat';
+import { useQuery } from '../live';
+import { Name } from '../parts/cells';
+import { Heatmap } from '../parts/heatmap';
+import { Table } from '../parts/table';
+import { useRouter } from '../route';
+
+const ROWS = 12;
+
+interface Subject {
+  function: string;
+  service: string;
+}
+
+export function Durations(subject: Subject) {
+  const { route, replace } = useRouter();
+  const { answer, stale } = useQuery({ name: 'durations', ...subject, limit: 10_000 });
+  const heat = answer ? heatOf(answer.rows) : null;
+  if (!heat) return null;
+  const region = parsePick(route.pick);
+  const pick = (picked: Region | null) =>
+    replace({ ...route, pick: picked ? pickText(picked) : '' });
+  return (
+    <section class={stale ? 'card stale' : 'card'} aria-busy={stale}>
+      <h2>
+        Durations <small>select a region to see what is different about it</small>
+      </h2>
+      <Heatmap heat={heat} region={region} onPick={pick} />
+      {region && <Different subject={subject} region={region} onClose={() => pick(null)} />}
+    </section>
+  );
+}
+
+interface DifferentProps {
+  subject: Subject;
+  region: Region;
+  onClose: () => void;
+}
+
+function Different({ subject, region, onClose }: DifferentProps) {
+  const { answer } = useQuery({ name: 'attributes', ...subject, picked: region, limit: 100 });
+  const rows = (answer?.rows ?? []).filter((r) => r.picked_share !== r.rest_share).slice(0, ROWS);
+  const longest = region.upTo > 1e15 ? '' : ` up to ${duration(region.upTo)}`;
+  return (
+    <div class="different">
+      <p class="flame-note">
+        <span>
+          {absolute(region.from).slice(11, 19)} – {absolute(region.to).slice(11, 19)}, over{' '}
+          {duration(region.over)}
+          {longest}
+        </span>{' '}
+        <button type="button" class="button mute" onClick={onClose}>
+          Clear
+        </button>
+      </p>
+      {answer && rows.length === 0 && (
+        <p class="none">Nothing is different: the same work, only slower.</p>
+      )}
+      {rows.length > 0 && (
+        <Table
+          caption="Values that are more or less frequent in the region than outside of it"
+          className="attributes"
+          columns={[
+            { id: 'attribute', label: 'Attribute', cell: (r) => r.attribute },
+            { id: 'value', label: 'Value', cell: (r) => <Name of={r.value} class="mono" /> },
+            {
+              id: 'picked',
+              label: 'In the region',
+              numeric: true,
+              cell: (r) => (
+                <span title={`${count(r.picked)} slow polls`}>{share(r.picked_share, 1)}</span>
+              ),
+            },
+            {
+              id: 'rest',
+              label: 'Elsewhere',
+              numeric: true,
+              cell: (r) => (
+                <span title={`${count(r.rest)} slow polls`}>{share(r.rest_share, 1)}</span>
+              ),
+            },
+          ]}
+          rows={rows}
+          rowKey={(r) => `${r.attribute}/${r.value}`}
+        />
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,209 @@
+// One episode: its polls on their threads, the stacks over time, who waited, and the trace.
+
+import { useContext, useState } from 'preact/hooks';
+
+import type { EpisodeRow, PollRow, StackRow } from '../api';
+import { absolute, count, duration, durationMs, NOTHING, plural } from '../format';
+import { StatusContext, useQuery } from '../live';
+import { splitFunction } from '../names';
+import { CauseTag, CopiedId, Name } from '../parts/cells';
+import { Facts } from '../parts/facts';
+import { Lanes } from '../parts/lanes';
+import { Link } from '../parts/link';
+import { Waiting } from '../parts/waiting';
+import { useRouter } from '../route';
+import { Frames } from './stacks';
+
+const POLLS = 1000;
+/** Dumps of tasks from so long before and after tell who waited. */
+const AROUND_MS = 120_000;
+
+export function EpisodeView() {
+  const { route } = useRouter();
+  const subject = {
+    function: route.function,
+    service: route.in || route.service,
+    ...(route.instance && { instance: route.instance }),
+  };
+  const range = { from: (route.from ?? 0) - 1, to: (route.to ?? Date.now()) + 1 };
+  const { answer } = useQuery({ name: 'episodes', ...subject, range, limit: 100 });
+  const episode = answer?.rows.find((e) => e.episode_id === route.episode);
+  const { short } = splitFunction(route.function);
+  return (
+    <>
+      <header class="subject">
+        <nav class="crumb" aria-label="Way back">
+          <Link
+            to={{ ...route, view: 'function', episode: '', instance: '', from: null, to: null }}
+          >
+            ← <bdi>{short}</bdi>
+          </Link>
+        </nav>
+        <h1 tabIndex={-1} title={route.function}>
+          Episode of <bdi>{short}</bdi>
+        </h1>
+      </header>
+      {!answer && <Waiting title="" />}
+      {answer && !episode && (
+        <p class="card none quiet">
+          This episode is not there: it may be older than what is kept, or joined another.
+        </p>
+      )}
+      {episode && <Episode episode={episode} />}
+    </>
+  );
+}
+
+function Episode({ episode }: { episode: EpisodeRow }) {
+  const to = Math.max(episode.ended_ms ?? 0, episode.started_ms + 1);
+  const of = { function: episode.function, service: episode.service, instance: episode.instance };
+  const range = { from: episode.started_ms - 1, to: to + 1 };
+  const polls = useQuery({ name: 'polls', ...of, range, limit: POLLS }).answer?.rows ?? [];
+  const stacks = useQuery({ name: 'stacks', ...of, range, limit: 50 }).answer?.rows ?? [];
+  const around = useQuery({
+    name: 'polls',
+    service: episode.service,
+    instance: episode.instance,
+    range,
+    limit: POLLS,
+  }).answer?.rows;
+  const [chosen, setChosen] = useState('');
+  const worst = polls.reduce<PollRow | undefined>(
+    (most, p) => (most && most.self_ns >= p.self_ns ? most : p),
+    undefined,
+  );
+  const shown = polls.find((p) => p.span_id === chosen) ?? worst;
+  return (
+    <>
+      <section class="card" aria-label="Cost">
+        <EpisodeFacts episode={episode} />
+      </section>
+      <section class="card">
+        <h2>Threads of the instance meanwhile</h2>
+        <Lanes
+          polls={around ?? polls}
+          from={range.from}
+          to={range.to}
+          now={to}
+          label="Slow polls by thread"
+          {...(shown && { chosen: shown.span_id })}
+          onChoose={(poll) => setChosen(poll.span_id)}
+        />
+      </section>
+      {shown && <Poll poll={shown} stacks={stacks} polls={polls} onChoose={setChosen} />}
+      <Waited episode={episode} />
+    </>
+  );
+}
+
+function EpisodeFacts({ episode: e }: { episode: EpisodeRow }) {
+  return (
+    <Facts
+      facts={[
+        { label: 'Began', value: absolute(e.started_ms).slice(0, 23) },
+        { label: 'Lasted', value: durationMs(e.ended_ms ? e.ended_ms - e.started_ms : null) },
+        { label: 'State', value: e.state },
+        { label: 'Slow polls', value: count(e.polls) },
+        { label: 'Blocked', value: duration(e.blocked_ns) },
+        { label: 'Worst', value: duration(e.max_ns) },
+        { label: 'Cause', value: <CauseTag of={e.cause} /> },
+        { label: 'Instance', value: <Name of={e.instance} class="mono" /> },
+        { label: 'Version', value: <Name of={e.version} /> },
+        { label: 'Trace', value: <TraceLink id={e.worst_trace_id} /> },
+      ]}
+    />
+  );
+}
+
+/** To where traces are shown, if the collector knows that; else the id to copy. */
+export function TraceLink({ id }: { id: string }) {
+  const template = useContext(StatusContext)?.trace_url ?? '';
+  if (/^0*$/.test(id)) return <>{NOTHING}</>;
+  if (!/^https?:/.test(template)) return <CopiedId id={id} what="trace id" />;
+  return (
+    <a href={template.replaceAll('{trace_id}', id)} rel="noreferrer" title={id}>
+      {id.slice(0, 8)} ↗
+    </a>
+  );
+}
+
+interface PollProps {
+  poll: PollRow;
+  polls: PollRow[];
+  stacks: StackRow[];
+  onChoose: (span: string) => void;
+}
+
+function Poll({ poll, polls, stacks, onChoose }: PollProps) {
+  const inOrder = [...polls].sort((a, b) => a.start_ms - b.start_ms);
+  const at = inOrder.findIndex((p) => p.span_id === poll.span_id);
+  const stack = stacks.find((s) => s.stack_id === poll.stack_id);
+  const step = (by: number) => {
+    const to = inOrder[at + by];
+    return (
+      <button
+        type="button"
+        class="button mute"
+        disabled={!to}
+        onClick={() => to && onChoose(to.span_id)}
+      >
+        {by < 0 ? '← Before' : 'After →'}
+      </button>
+    );
+  };
+  return (
+    <section class="card">
+      <h2>
+        Stack of a poll{' '}
+        {at >= 0 && (
+          <small>
+            {at + 1} of {inOrder.length} slow polls of the function
+          </small>
+        )}
+      </h2>
+      <p class="flame-note">
+        {at >= 0 && step(-1)} {at >= 0 && step(1)}
+        <span>{absolute(poll.start_ms).slice(11, 23)}</span>
+        <strong>{duration(poll.self_ns)}</strong> <CauseTag of={poll.cause} />
+        <bdi class="mono">{poll.thread_name}</bdi>
+        {poll.victims > 0 && <span>{plural(poll.victims, 'task')} had to wait</span>}
+        <TraceLink id={poll.trace_id} />
+      </p>
+      {stack ? (
+        <Frames row={stack} />
+      ) : (
+        <p class="none">{poll.stack_id ? 'Its frames are not stored.' : 'No stack was taken.'}</p>
+      )}
+    </section>
+  );
+}
+
+/** Tasks that were ready in the dumps around it; else only their number is known. */
+function Waited({ episode }: { episode: EpisodeRow }) {
+  const range = {
+    from: episode.started_ms - AROUND_MS,
+    to: (episode.ended_ms ?? episode.started_ms) + AROUND_MS,
+  };
+  const { service, instance } = episode;
+  const { answer } = useQuery({ name: 'tasks', service, instance, range, limit: 500 });
+  const ready = (answer?.rows ?? []).filter((t) => t.state === 'ready');
+  return (
+    <section class="card">
+      <h2>Who waited</h2>
+      <p class="none">
+        {episode.victims > 0
+          ? `${plural(episode.victims, 'task')} of the runtime had to wait for a thread.`
+          : 'No task is known to have waited.'}
+      </p>
+      {ready.length > 0 && (
+        <ol class="frames">
+          {ready.map((t) => (
+            <li key={`${t.instance}/${t.task_id}/${t.name}`}>
+              <bdi class="mono">{t.name}</bdi> was ready for {duration(t.since_ns)}
+            </li>
+          ))}
+        </ol>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,173 @@
+// What a user does to understand one function: durations, stacks, versions, episodes, what is live.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { expected, openBrowser, openPage, waitForFunctions } from './browser.mjs';
+
+let browser;
+let home;
+let close;
+
+before(async () => ({ browser, home, close } = await openBrowser()));
+after(() => close?.());
+
+async function journey(run, options) {
+  const { page, faults } = await openPage(browser, home, options);
+  await run(page);
+  assert.deepEqual(faults, []);
+  await page.close();
+}
+
+const [culprit] = expected.culprits;
+const functionUrl = () => `${home}?${new URLSearchParams({ view: 'function', function: culprit })}`;
+const parameter = (page, name) => new URL(page.url()).searchParams.get(name);
+
+/** Puppeteer's own takes no SVG. */
+const focus = (page, selector) => page.$eval(selector, (element) => element.focus());
+
+async function drag(page, selector, [fromX, fromY], [toX, toY]) {
+  await (await page.$(selector)).scrollIntoView();
+  const { x, y, width, height } = await (await page.$(selector)).boundingBox();
+  await page.mouse.move(x + width * fromX, y + height * fromY);
+  await page.mouse.down();
+  await page.mouse.move(x + width * toX, y + height * toY, { steps: 4 });
+  await page.mouse.up();
+}
+
+test('a region of the durations is compared with the rest, by pointer and by key', () =>
+  journey(async (page) => {
+    await page.goto(functionUrl());
+    await page.waitForSelector('.heatmap .heat');
+    await drag(page, '.heatmap svg', [0.1, 0.02], [0.98, 0.3]);
+    await page.waitForSelector('.different .flame-note');
+    const picked = parameter(page, 'pick');
+    assert.match(picked, /^\d+-\d+-\d+-\d+$/);
+    await page.reload();
+    await page.waitForSelector('.heat-region');
+    assert.equal(parameter(page, 'pick'), picked);
+    await focus(page, '.heatmap svg');
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('.different', { hidden: true });
+    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.down('Shift');
+    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.up('Shift');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.different .flame-note');
+  }));
+
+test('a range drawn on the chart is the range, and back gives the old one', () =>
+  journey(async (page) => {
+    await page.goto(home);
+    await waitForFunctions(page, [culprit]);
+    await drag(page, '.overview .chart svg', [0.3, 0.5], [0.95, 0.5]);
+    await page.waitForFunction(() => /from=\d{13}&to=\d{13}/.test(location.search));
+    assert.ok(Number(parameter(page, 'to')) > Number(parameter(page, 'from')));
+    await page.waitForSelector('button.paused');
+    await page.goBack();
+    await page.waitForSelector('button.pause:not(.paused)');
+    await waitForFunctions(page, [culprit]);
+  }));
+
+test('the flame graph is walked by key, marked, and turned around a frame', () =>
+  journey(async (page) => {
+    await page.goto(functionUrl());
+    await page.waitForSelector('.flame-frame');
+    await focus(page, '.flame-frame');
+    await page.keyboard.press('ArrowDown');
+    const frame = await page.evaluate(() => document.activeElement.getAttribute('aria-label'));
+    assert.ok(frame.includes('%'), frame);
+    await page.type('.in-card input[type=search]', culprit.split('::').at(-1));
+    await page.waitForSelector('.flame-frame.marked');
+    await focus(page, '.flame-frame');
+    await page.keyboard.press('ArrowDown');
+    await page.click('.flame .flame-note button');
+    await page.waitForSelector('.sandwich');
+    assert.ok(parameter(page, 'frame').length > 0);
+    await page.click('.sandwich .flame-note button');
+    await page.waitForSelector('.sandwich', { hidden: true });
+  }));
+
+test('two ranges, and two versions, are compared', () =>
+  journey(async (page) => {
+    await page.goto(functionUrl());
+    await page.waitForSelector('select[name=versus]');
+    await page.select('select[name=versus]', 'before');
+    await page.waitForFunction(() => location.search.includes('versus=before'));
+    await page.waitForFunction(() => /have the same shares|changed most/.test(document.body.textContent));
+    const versions = await page.$$eval('select[name=version] option', (all) =>
+      all.map((o) => o.value).filter(Boolean),
+    );
+    if (!expected.alert) return;
+    assert.equal(versions.length, 2);
+    await page.select('select[name=version]', versions[0]);
+    await page.select('select[name=versus]', `v:${versions[1]}`);
+    await page.waitForSelector('.changes tbody tr');
+    await page.waitForSelector('.function-versions .chosen-row');
+    await page.waitForSelector('.flame-frame.grew-much, .flame-frame.shrank-much');
+  }));
+
+test('stacks are there as files for other tools', () =>
+  journey(async (page) => {
+    await page.goto(functionUrl());
+    await page.waitForSelector('.exports summary');
+    await page.click('.exports summary');
+    const links = await page.$$eval('.exports a', (all) => all.map((a) => a.href));
+    for (const format of ['svg', 'speedscope', 'firefox', 'pprof', 'folded']) {
+      const href = links.find((link) => link.includes(`/export/${format}?`));
+      assert.ok(href?.includes(encodeURIComponent(culprit)), format);
+    }
+    assert.ok(links.at(-1).endsWith('format=csv'), links.at(-1));
+    if (!process.env.HOLDUP_PAGE) return;
+    for (const link of links) {
+      const answer = await fetch(link);
+      assert.ok(answer.ok, `${link}: ${answer.status} ${await answer.text()}`);
+    }
+  }));
+
+test('an episode shows its threads and stacks, and leads back', () =>
+  journey(async (page) => {
+    await page.goto(functionUrl());
+    await page.waitForSelector('.episodes a.episode-link');
+    await page.click('.episodes a.episode-link');
+    await page.waitForSelector('.lanes .lane-bar');
+    await page.waitForSelector('.frames .blamed');
+    assert.match(await page.title(), /^Episode of /);
+    await focus(page, '.lane-bar');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.lane-bar.chosen');
+    await page.click('.crumb a');
+    await page.waitForSelector('.episodes a.episode-link');
+    assert.equal(parameter(page, 'episode'), null);
+  }));
+
+test('a trace leads to where traces are shown', { skip: !expected.alert }, () =>
+  journey(async (page) => {
+    await page.goto(functionUrl());
+    const link = await page.waitForSelector('.polls td.c-trace a');
+    const href = await link.evaluate((a) => a.href);
+    assert.match(href, /^https:\/\/traces\.example\/trace\/[0-9a-f]{32}$/);
+  }));
+
+test('what is live moves by itself, is lost, and comes back', { skip: !expected.alert }, async () => {
+  const { page } = await openPage(browser, home);
+  await page.goto(`${home}?view=live`);
+  await page.waitForSelector('.stalls tbody tr.hot-row');
+  await page.waitForSelector('.lanes .lane-bar');
+  await page.waitForSelector('.tasks tbody tr');
+  const clock = () => page.$eval('.lanes svg', (svg) => svg.textContent);
+  const first = await clock();
+  await page.waitForFunction(
+    (text) => document.querySelector('.lanes svg').textContent !== text,
+    {},
+    first,
+  );
+  await page.close();
+});
+
+test('the system says that nothing is lost, or what is', () =>
+  journey(async (page) => {
+    await page.goto(`${home}?view=system`);
+    await page.waitForSelector('.storage tbody tr');
+    await page.waitForSelector('.lead, .verdicts li');
+  }));
