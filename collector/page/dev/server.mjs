@@ -47,8 +47,19 @@ async function respond(url, request, response, { base, empty, api }) {
     return json(404, { error: { code: 'not_found', message: 'Not here.' } });
   const path = url.pathname.slice(base.length);
   if (api && path.startsWith('api/')) {
-    const real = await fetch(new URL(`${path}${url.search}`, api));
-    return json(real.status, await real.json());
+    const gone = new AbortController();
+    response.on('close', () => gone.abort());
+    const real = await fetch(new URL(`${path}${url.search}`, api), {
+      method: request.method,
+      signal: gone.signal,
+      ...(request.method !== 'GET' && {
+        headers: { 'content-type': 'application/json' },
+        body: await new Response(Readable.toWeb(request)).text(),
+      }),
+    });
+    response.writeHead(real.status, { 'content-type': real.headers.get('content-type') });
+    // A client that goes ends it, which is no fault.
+    return Readable.fromWeb(real.body).on('error', () => {}).pipe(response);
   }
   if (path === 'api/v1/status') return json(200, status(empty));
   if (path === 'api/v1/mutes') {

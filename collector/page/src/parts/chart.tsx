@@ -8,7 +8,7 @@ import type { Window } from '../live';
 import { useRouter } from '../route';
 import { durationTicks, timeTicks } from '../trend';
 
-const LEFT = 58;
+const LEFT = 68;
 const RIGHT = 8;
 const TOP = 8;
 const BOTTOM = 22;

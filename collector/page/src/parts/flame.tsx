@@ -120,7 +120,7 @@ const cut = (text: string, letters: number) =>
   text.length <= letters ? text : `${text.slice(0, letters - 1)}…`;
 
 /** The standard library, the runtime and the system are not what one changes. */
-const FOREIGN = /^(<?(std|core|alloc|tokio|libc|mio)(::|[ <])|_|clock_|futex|poll$|syscall)/;
+const FOREIGN = /^(all$|<?(std|core|alloc|tokio|mio)(::|[ <])|lib\w+\.so|_|clock_|futex|syscall)/;
 
 function kindOf(label: string, change: number | undefined): string {
   if (change !== undefined) {

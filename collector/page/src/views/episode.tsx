@@ -59,7 +59,7 @@ function Episode({ episode }: { episode: EpisodeRow }) {
   const of = { function: episode.function, service: episode.service, instance: episode.instance };
   const range = { from: episode.started_ms - 1, to: to + 1 };
   const polls = useQuery({ name: 'polls', ...of, range, limit: POLLS }).answer?.rows ?? [];
-  const stacks = useQuery({ name: 'stacks', ...of, range, limit: 50 }).answer?.rows ?? [];
+  const stacks = useQuery({ name: 'stacks', ...of, range, limit: 50 }).answer?.rows;
   const around = useQuery({
     name: 'polls',
     service: episode.service,
@@ -68,7 +68,9 @@ function Episode({ episode }: { episode: EpisodeRow }) {
     limit: POLLS,
   }).answer?.rows;
   const [chosen, setChosen] = useState('');
-  const worst = polls.reduce<PollRow | undefined>(
+  // Of those with a stack, if there are any: that is what one came for.
+  const taken = polls.filter((p) => p.stack_id !== '');
+  const worst = (taken.length > 0 ? taken : polls).reduce<PollRow | undefined>(
     (most, p) => (most && most.self_ns >= p.self_ns ? most : p),
     undefined,
   );
@@ -130,14 +132,14 @@ export function TraceLink({ id }: { id: string }) {
 interface PollProps {
   poll: PollRow;
   polls: PollRow[];
-  stacks: StackRow[];
+  stacks: StackRow[] | undefined;
   onChoose: (span: string) => void;
 }
 
 function Poll({ poll, polls, stacks, onChoose }: PollProps) {
   const inOrder = [...polls].sort((a, b) => a.start_ms - b.start_ms);
   const at = inOrder.findIndex((p) => p.span_id === poll.span_id);
-  const stack = stacks.find((s) => s.stack_id === poll.stack_id);
+  const stack = stacks?.find((s) => s.stack_id === poll.stack_id);
   const step = (by: number) => {
     const to = inOrder[at + by];
     return (
@@ -169,9 +171,8 @@ function Poll({ poll, polls, stacks, onChoose }: PollProps) {
         {poll.victims > 0 && <span>{plural(poll.victims, 'task')} had to wait</span>}
         <TraceLink id={poll.trace_id} />
       </p>
-      {stack ? (
-        <Frames row={stack} />
-      ) : (
+      {stack && <Frames row={stack} />}
+      {stacks && !stack && (
         <p class="none">{poll.stack_id ? 'Its frames are not stored.' : 'No stack was taken.'}</p>
       )}
     </section>

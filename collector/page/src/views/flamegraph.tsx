@@ -36,7 +36,8 @@ export function FlameGraph(subject: Subject) {
   const inner = trimmed(whole, subject.function);
   const root = outer ? whole : inner;
   const based = versus && base.answer ? treeOf(base.answer.rows) : null;
-  const other = based && !outer ? trimmed(based, subject.function) : based;
+  const comparable = based && based.value > 0 && root.value > 0 ? based : null;
+  const other = comparable && !outer ? trimmed(comparable, subject.function) : comparable;
   const [now, before] = other ? [sharesOf(root), sharesOf(other)] : [];
   const changeOf = now && ((f: string) => (now.get(f) ?? 0) - (before?.get(f) ?? 0));
   return (
@@ -64,6 +65,7 @@ export function FlameGraph(subject: Subject) {
         <Exports query={{ name: 'stacks', ...choice }} />
       </div>
       {root.value === 0 && <p class="none">No stack of this version in this range.</p>}
+      {based?.value === 0 && <p class="none">There is no stack to compare these with.</p>}
       {frame ? (
         <Sandwich root={root} frame={frame} onClose={() => replace({ ...route, frame: '' })} />
       ) : (
