@@ -12,4 +12,5 @@ mod reader;
 mod retention;
 mod seed;
 mod shapes;
+mod size;
 mod values;

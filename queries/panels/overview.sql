@@ -8,7 +8,7 @@
 -- column: polls | count | slow polls that ended in the range
 -- column: worst_ns | ns | the longest of them
 -- column: share_over | share | 0 to 1 of all polls that reached the threshold; 0 when not measured
--- cost: reads the tables of services and heartbeats, a rollup of services by minute or hour, and one bit of each raw span
+-- cost: reads the tables of services and heartbeats, a rollup of services by minute or hour, and the blocks of raw spans in which some have not returned
 WITH
     {from:DateTime64(3, 'UTC')} AS range_from,
     {to:DateTime64(3, 'UTC')} AS range_to,

@@ -12,7 +12,7 @@
 -- column: worker | index of the runtime's worker, -1 when not on one
 -- column: started_ms | unix ms | when it began
 -- column: trace_id | its trace
--- cost: reads one bit of each raw span, and the keys of those that stall
+-- cost: reads the blocks of raw spans in which some have not returned, and the keys of those
 WITH
     {to:DateTime64(3, 'UTC')} AS range_to,
     -- The longest time between two reports of one stall, and of their way here.

@@ -19,7 +19,7 @@
 -- column: last_seen_ms | unix ms | last seen at all
 -- column: stalled | count | polls that have not returned yet
 -- column: share_over | share | 0 to 1 of all polls of the function in the range that reached the threshold; 0 when not measured
--- cost: reads the range in functions_1m, or in functions_1h where steps are hours, and one bit of each raw span; details are read of the functions that are shown
+-- cost: reads the range in functions_1m, or in functions_1h where steps are hours, and the blocks of raw spans in which some have not returned; details are read of the functions that are shown
 WITH
     {from:DateTime64(3, 'UTC')} AS range_from,
     {to:DateTime64(3, 'UTC')} AS range_to,
