@@ -32,7 +32,7 @@ const VIEWS = {
     await openFunction(page);
     await page.click('.episodes a.episode-link');
     await page.waitForSelector('.lanes .lane-bar');
-    await page.waitForSelector('.frames li, .card .none');
+    await page.waitForNetworkIdle();
   },
   live: async (page) => {
     await openTab(page, 'Live');
@@ -68,6 +68,7 @@ async function openFunction(page) {
   await page.waitForSelector('.polls tbody tr');
   await page.waitForSelector('.heatmap .heat');
   await page.waitForSelector('.flame-frame');
+  await page.waitForNetworkIdle();
 }
 
 async function openTab(page, label) {

@@ -81,7 +81,10 @@ function Episode({ episode }: { episode: EpisodeRow }) {
         <EpisodeFacts episode={episode} />
       </section>
       <section class="card">
-        <h2>Threads of the instance meanwhile</h2>
+        <h2>
+          Threads of the instance meanwhile{' '}
+          {around?.length === POLLS && <small>the last {count(POLLS)} slow polls of it</small>}
+        </h2>
         <Lanes
           polls={around ?? polls}
           from={range.from}
