@@ -24,7 +24,7 @@
 -- column: muted_until_ms | unix ms | when the mute ends; 0 when not at a time
 -- column: muted_version | the version with which the mute ends when another is seen; empty when not so
 -- column: muted_reason | why
--- cost: reads the range in functions_1m, or in functions_1h where steps are hours, the hours before it in functions_1h, the table of functions, and one bit of each raw span; details are read of the functions that are shown
+-- cost: reads the range in functions_1m, or in functions_1h where steps are hours, the hours before it in functions_1h, the table of functions, and the blocks of raw spans in which some have not returned; details are read of the functions that are shown
 WITH
     {from:DateTime64(3, 'UTC')} AS range_from,
     {to:DateTime64(3, 'UTC')} AS range_to,
