@@ -30,6 +30,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use install::InstallArgs;
+pub(crate) use lexer::{Kind as TokenKind, Lexer, Token};
 pub(crate) use library::data_home;
 pub(crate) use run::EngineArgs;
 pub(crate) use supervise::{Supervisor, SupervisorOptions};

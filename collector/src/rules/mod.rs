@@ -14,7 +14,7 @@ pub(crate) use load::{LoadError, load, load_one};
 pub(crate) use measure::{Measure, Measured};
 pub(crate) use parse::{Problem, read};
 pub(crate) use samples::{
-    Answer, Column, Kind, columns_of, measured_samples, problems_of_columns, samples,
+    Answer, Column, Kind, columns_of, is_label, measured_samples, problems_of_columns, samples,
 };
 pub(crate) use template::{Template, Variable};
 

@@ -94,8 +94,11 @@ pub(crate) fn problems_of_columns(rule: &Rule, columns: &[Column]) -> Vec<String
     for name in rule.info.iter().filter(|name| find(name).is_none()) {
         problems.push(format!("info: there is no column `{name}`{}", nearest(name, names())));
     }
-    let labels: BTreeSet<&str> =
-        columns.iter().filter(|c| is_label(rule, c)).map(|c| c.name.as_str()).collect();
+    let labels: BTreeSet<&str> = columns
+        .iter()
+        .filter(|c| is_label(rule, &c.name, c.kind))
+        .map(|c| c.name.as_str())
+        .collect();
     for name in labels.iter().filter(|name| !is_name(name)) {
         problems.push(format!("column `{name}` is no name of a label: rename it with AS"));
     }
@@ -106,7 +109,7 @@ pub(crate) fn problems_of_columns(rule: &Rule, columns: &[Column]) -> Vec<String
         problems.push(format!("more than {LABELS_MAX} labels"));
     }
     let told: BTreeSet<&str> = names().filter(|name| !labels.contains(name)).collect();
-    problems.extend(problems_of_templates(rule, &labels, &told));
+    problems.extend(problems_of_templates(rule, &labels, &told, columns));
     problems
 }
 
@@ -114,6 +117,7 @@ fn problems_of_templates(
     rule: &Rule,
     labels: &BTreeSet<&str>,
     told: &BTreeSet<&str>,
+    columns: &[Column],
 ) -> Vec<String> {
     let own = rule.labels.keys().map(String::as_str);
     let in_labels: BTreeSet<&str> = labels.clone();
@@ -128,7 +132,12 @@ fn problems_of_templates(
                     Variable::Value => continue,
                 };
                 if !known.contains(wanted.as_str()) {
-                    let hint = nearest(wanted, known.iter().copied());
+                    let is_told = prefix == "labels" && told.contains(wanted.as_str());
+                    let column = columns.iter().find(|column| is_told && column.name == *wanted);
+                    let hint = match column {
+                        Some(column) => no_label(column),
+                        None => nearest(wanted, known.iter().copied()),
+                    };
                     problems.push(format!("{name}: there is no `${prefix}.{wanted}`{hint}"));
                 }
             }
@@ -137,8 +146,23 @@ fn problems_of_templates(
     problems
 }
 
-fn is_label(rule: &Rule, column: &Column) -> bool {
-    column.kind == Kind::Text && column.name != VALUE && !rule.info.contains(&column.name)
+/// Why a column is no label, and what to write.
+fn no_label(Column { name, kind }: &Column) -> String {
+    let what = match kind {
+        Kind::Text => return format!(": it is in `info`, write `$info.{name}`"),
+        Kind::Number => "a number",
+        Kind::Time => "a time",
+        Kind::Other => "no text",
+    };
+    format!(
+        ": `{name}` is {what}, which is told and no label; write `$info.{name}`, or \
+         select `toString({name}) AS {name}` where it says which alert it is"
+    )
+}
+
+/// Whether a column of that name and kind says which alert a row is.
+pub(crate) fn is_label(rule: &Rule, name: &str, kind: Kind) -> bool {
+    kind == Kind::Text && name != VALUE && !rule.info.iter().any(|told| told == name)
 }
 
 /// The samples of a rule's answer, and of the answer of its `resolve_expr` where that was asked.
@@ -179,7 +203,7 @@ fn rows(rule: &Rule, answer: &Answer, leave_out_few: bool) -> Result<Vec<Sample>
                 SINCE => began_ms = unix_ms(cell),
                 _ => {}
             }
-            let (names, text) = if is_label(rule, column) {
+            let (names, text) = if is_label(rule, &column.name, column.kind) {
                 (&mut measured.labels, cut(written(cell), LABEL_BYTES_MAX))
             } else {
                 (&mut measured.info, cut(written(cell), ANNOTATION_BYTES_MAX))

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::engine::Engine;
+use super::remarks::remarks;
 use crate::config::{self, ClickHouse, ConfigError};
 use crate::rules::{Problem, Question, Rule, Sql, columns_of, load, load_one, problems_of_columns};
 use crate::store::{Store, StoreError};
@@ -17,6 +18,9 @@ pub(crate) struct CheckArgs {
     /// Rule files; without any, the rules that come with holdup
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Fail on warnings too
+    #[arg(long)]
+    strict: bool,
     /// Check the SQL against this ClickHouse; without it, against an embedded engine
     #[arg(long, env = "HOLDUP_CLICKHOUSE_URL", value_name = "URL")]
     clickhouse_url: Option<String>,
@@ -44,16 +48,29 @@ pub(super) async fn run(args: CheckArgs) -> anyhow::Result<()> {
     }
     let asked: Vec<&Rule> =
         rules.iter().filter(|rule| matches!(rule.question, Question::Sql(_))).collect();
+    let mut warnings = Vec::new();
     if !asked.is_empty() {
-        problems.extend(check_sql(&args, &asked).await?);
+        let found = check_sql(&args, &asked).await?;
+        problems.extend(found.problems);
+        warnings = found.warnings;
     }
-    for problem in &problems {
+    for problem in problems.iter().chain(&warnings) {
         writeln!(std::io::stderr(), "{problem}").context("cannot write what is wrong")?;
     }
     if !problems.is_empty() {
         bail!("{} of {} rules or files are wrong", problems.len(), rules.len().max(problems.len()));
     }
+    if args.strict && !warnings.is_empty() {
+        bail!("there are {} warnings", warnings.len());
+    }
     writeln!(std::io::stdout(), "{} rules are good", rules.len()).context("cannot write")
+}
+
+/// What a look at the SQL of rules came to.
+#[derive(Default)]
+struct Found {
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
 /// The rules of the files, and what is wrong with the others.
@@ -71,7 +88,7 @@ fn read(files: &[PathBuf]) -> anyhow::Result<(Vec<Rule>, Vec<Problem>)> {
     Ok((rules, problems))
 }
 
-async fn check_sql(args: &CheckArgs, rules: &[&Rule]) -> anyhow::Result<Vec<Problem>> {
+async fn check_sql(args: &CheckArgs, rules: &[&Rule]) -> anyhow::Result<Found> {
     let (url, user) = (args.clickhouse_url.clone(), args.clickhouse_user.clone());
     let password_file = args.clickhouse_password_file.clone();
     let database = args.clickhouse_database.clone();
@@ -82,17 +99,17 @@ async fn check_sql(args: &CheckArgs, rules: &[&Rule]) -> anyhow::Result<Vec<Prob
         Ok(engine) => engine,
         Err(error) => {
             tracing::warn!("the SQL is not checked: {error:#}");
-            return Ok(Vec::new());
+            return Ok(Found::default());
         }
     };
     let store = engine.database("holdup").await?;
-    let problems = check_with(&store, rules).await;
+    let found = check_with(&store, rules).await;
     engine.stop().await;
-    problems
+    found
 }
 
-async fn check_with(store: &Store, rules: &[&Rule]) -> anyhow::Result<Vec<Problem>> {
-    let mut problems = Vec::new();
+async fn check_with(store: &Store, rules: &[&Rule]) -> anyhow::Result<Found> {
+    let Found { mut problems, mut warnings } = Found::default();
     for rule in rules {
         let Question::Sql(sql) = &rule.question else { continue };
         for sql in [sql].into_iter().chain(&rule.resolve_expr) {
@@ -100,6 +117,11 @@ async fn check_with(store: &Store, rules: &[&Rule]) -> anyhow::Result<Vec<Proble
                 Ok(columns) => {
                     let wrong = problems_of_columns(rule, &columns).into_iter();
                     problems.extend(wrong.map(|message| at(rule, sql.line, &message)));
+                    warnings.extend(remarks(rule, sql, &columns).into_iter().map(|remark| {
+                        let mut warning = at(rule, remark.line, &remark.message);
+                        warning.message.insert_str(0, "warning: ");
+                        warning
+                    }));
                 }
                 Err(StoreError::Exception { reason, .. }) => {
                     problems.push(of_sql(rule, sql, &reason));
@@ -108,7 +130,7 @@ async fn check_with(store: &Store, rules: &[&Rule]) -> anyhow::Result<Vec<Proble
             }
         }
     }
-    Ok(problems)
+    Ok(Found { problems, warnings })
 }
 
 fn at(rule: &Rule, line: usize, message: &str) -> Problem {

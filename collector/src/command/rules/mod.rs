@@ -3,6 +3,7 @@
 mod check;
 mod engine;
 mod list;
+mod remarks;
 mod test;
 mod test_file;
 
