@@ -61,6 +61,42 @@ fn the_tasks_of_a_service_are_listed_from_its_dumps_and_from_its_endpoint() {
     assert!(!told, "whose tasks?");
 }
 
+#[test]
+fn a_task_that_is_idle_for_too_long_is_told_by_a_dump_of_its_own() {
+    let collector = collector();
+    let guard = holdup::builder()
+        .service_name("sticking")
+        .endpoint(collector.http())
+        .task_dumps(holdup::TaskDumps::default().stuck_after(Duration::from_secs(1)))
+        .install()
+        .expect("nothing else is installed here");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let idle = {
+        let _inside = runtime.enter();
+        holdup::spawn_named("shop::runs", async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        holdup::spawn_named("shop::sticks", std::future::pending::<()>())
+    };
+    let row = eventually("a dump is stored", || {
+        let rows = collector.ask("tasks?service=sticking");
+        rows.into_iter().find(|row| row["name"] == "shop::sticks")
+    });
+    assert_eq!((&row["state"], &row["reason"]), (&"idle".into(), &"stuck".into()), "{row}");
+    let said = "SELECT any(stuck_after_ns) FROM tasks WHERE service = 'sticking'";
+    assert_eq!(collector.sql(said), "1000000000");
+    idle.abort();
+    eventually("a last dump does not have it", || {
+        let rows = collector.ask("tasks?service=sticking");
+        rows.iter().all(|row| row["name"] == "shop::runs").then_some(())
+    });
+    drop(guard);
+}
+
 fn logs(scope: &str, state: &str) -> ExportLogsServiceRequest {
     let of = |key: &str, text: &str| {
         let value = Some(AnyValue::from_text(text));

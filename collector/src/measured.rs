@@ -87,6 +87,8 @@ pub(crate) struct LiveTask {
     pub(crate) busy_ns: u64,
     /// How long ago it was last woken; −1 for never, or not noted.
     pub(crate) woken_ns: i64,
+    /// Idle for longer, it is stuck; 0 where its service doesn't say.
+    pub(crate) stuck_after_ns: u64,
 }
 
 /// An instance said that it is there.

@@ -153,9 +153,12 @@ pub const TASK_POLLS: &str = "holdup.task.polls";
 pub const TASK_BUSY_NS: &str = "holdup.task.busy_ns";
 /// How long ago the task was last woken. Integer, nanoseconds.
 pub const TASK_WOKEN_NS: &str = "holdup.task.woken_ns";
+/// For how long a task may be idle before the service says that it is stuck; absent where it says
+/// nothing. Integer, nanoseconds.
+pub const TASK_STUCK_AFTER_NS: &str = "holdup.task.stuck_after_ns";
 /// The same for all tasks of one dump. String, 16 hex digits.
 pub const DUMP_ID: &str = "holdup.dump.id";
-/// Why the dump was made: `periodic`, `stall` or `signal`. String.
+/// Why the dump was made: `periodic`, `stall`, `stuck` or `signal`. String.
 pub const DUMP_REASON: &str = "holdup.dump.reason";
 /// Live tasks that the dump doesn't list, as far as that is known. Integer.
 pub const DUMP_UNKNOWN: &str = "holdup.dump.unknown";

@@ -13,7 +13,7 @@
 -- column: service | the service
 -- column: instance | the service instance
 -- column: dumped_ms | unix ms | when the dump was made
--- column: reason | why: periodic, stall or signal
+-- column: reason | why: periodic, stall, stuck or signal
 -- column: unknown | live tasks that the dump doesn't list; -1 where that isn't known
 -- cost: reads the dumps of the range
 SELECT

@@ -70,6 +70,7 @@ impl Decoder<'_> {
             contract::TASK_AGE_NS => task.age_ns = integer(value),
             contract::TASK_POLLS => task.polls = integer(value),
             contract::TASK_BUSY_NS => task.busy_ns = integer(value),
+            contract::TASK_STUCK_AFTER_NS => task.stuck_after_ns = integer(value),
             contract::TASK_WOKEN_NS => task.woken_ns = integer(value).try_into().unwrap_or(-1),
             contract::DUMP_ID => {
                 let digits = string(value).unwrap_or_default();
@@ -124,11 +125,13 @@ mod tests {
                 text("holdup.task.state", "idle"),
                 text("holdup.dump.id", "00000000000000ff"),
                 attribute("holdup.task.since_ns", Value::IntValue(7)),
+                attribute("holdup.task.stuck_after_ns", Value::IntValue(5)),
             ],
         );
         let task = &rows.measured.tasks[0];
         assert_eq!((task.name.as_str(), task.state, task.dump_id), ("shop::worker", "idle", 255));
-        assert_eq!((task.since_ns, task.woken_ns, task.unknown), (7, -1, -1));
+        assert_eq!((task.since_ns, task.stuck_after_ns), (7, 5));
+        assert_eq!((task.woken_ns, task.unknown), (-1, -1));
         assert_eq!(task.time_ms, NOW_NS / 1_000_000);
         assert!(rows.bytes > 0 && rows.rows() == 1);
     }

@@ -105,6 +105,7 @@ pub(super) struct TaskRow<'a> {
     polls: u64,
     busy_ns: u64,
     woken_ns: i64,
+    stuck_after_ns: u64,
 }
 
 impl<'a> From<&'a LiveTask> for TaskRow<'a> {
@@ -127,6 +128,7 @@ impl<'a> From<&'a LiveTask> for TaskRow<'a> {
             polls: task.polls,
             busy_ns: task.busy_ns,
             woken_ns: task.woken_ns,
+            stuck_after_ns: task.stuck_after_ns,
         }
     }
 }

@@ -26,6 +26,8 @@ use crate::tasks::{Endpoint, Stuck, Task, TaskDump, dump};
 
 /// Pause between two dumps that stalls bring about.
 const STALLS_PAUSE: Duration = Duration::from_secs(10);
+/// Pause between two dumps while a task is stuck.
+const STUCK_PAUSE: Duration = Duration::from_secs(30);
 /// How often tasks are looked at for those that are stuck.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -47,6 +49,8 @@ pub(super) struct Dumps {
     signal: Option<Flag>,
     stuck: Option<Stuck>,
     looked: Instant,
+    /// When a dump tells again of what is stuck, while something is.
+    tells_stuck: Option<Instant>,
     ids: RandomIdGenerator,
     is_refused: bool,
     /// Serves until it is dropped.
@@ -66,7 +70,10 @@ impl Dumps {
         spans: Option<(&Sender, &SdkResource)>,
     ) -> Result<Self, InstallError> {
         let listens = settings.address()?.map(Endpoint::open).transpose()?;
-        let sends = settings.every.is_some() || settings.on_stall || settings.signal.is_some();
+        let sends = settings.every.is_some()
+            || settings.on_stall
+            || settings.signal.is_some()
+            || settings.stuck_after.is_some();
         let way = match spans.filter(|_| sends) {
             Some((like, resource)) => Some(Way {
                 sender: Sender::open(Signal::Logs, endpoint, Some(like))?,
@@ -84,6 +91,7 @@ impl Dumps {
             stuck: settings.stuck_after.map(Stuck::new),
             settings,
             looked: now,
+            tells_stuck: None,
             ids: RandomIdGenerator::default(),
             is_refused: false,
             endpoint: listens,
@@ -100,7 +108,18 @@ impl Dumps {
         let now = Instant::now();
         if let Some(stuck) = self.stuck.as_mut().filter(|_| now - self.looked >= LOOK_EVERY) {
             self.looked = now;
-            stuck.look();
+            match (stuck.look(), self.tells_stuck) {
+                (true, due) if due.is_none_or(|due| now >= due) => {
+                    self.tells_stuck = Some(now + STUCK_PAUSE);
+                    self.send(&dump(), "stuck");
+                }
+                // The last of them says that nothing is.
+                (false, Some(_)) => {
+                    self.tells_stuck = None;
+                    self.send(&dump(), "stuck");
+                }
+                _ => {}
+            }
         }
         if self.signal.as_ref().is_some_and(Flag::take) {
             let dump = dump();
@@ -122,7 +141,9 @@ impl Dumps {
     fn send(&mut self, dump: &TaskDump, reason: &str) {
         let Some(way) = &self.way else { return };
         let id = u64::from_be_bytes(self.ids.new_span_id().to_bytes());
-        let request = request(dump, reason, &format!("{id:016x}"), way.resource.clone());
+        let stuck_after = self.settings.stuck_after;
+        let id = format!("{id:016x}");
+        let request = request(dump, (reason, &id), stuck_after, way.resource.clone());
         match way.sender.post(&request.encode_to_vec()) {
             Ok(()) => self.is_refused = false,
             Err(failure) => {
@@ -143,14 +164,18 @@ impl Dumps {
 /// One log record for each task.
 fn request(
     dump: &TaskDump,
-    reason: &str,
-    id: &str,
+    (reason, id): (&str, &str),
+    stuck_after: Option<Duration>,
     resource: Resource,
 ) -> ExportLogsServiceRequest {
     let since = dump.time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let time = clock::whole_nanoseconds(since);
     let records = dump.tasks.iter().map(|task| {
         let mut attributes = attributes_of(task);
+        attributes
+            .extend(stuck_after.map(|idle| {
+                integer(contract::TASK_STUCK_AFTER_NS, clock::whole_nanoseconds(idle))
+            }));
         attributes.push(text(contract::DUMP_ID, id));
         attributes.push(text(contract::DUMP_REASON, reason));
         attributes.extend(dump.unknown.map(|count| integer(contract::DUMP_UNKNOWN, count)));

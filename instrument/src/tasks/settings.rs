@@ -60,8 +60,8 @@ impl TaskDumps {
     }
 
     /// A task that has been idle for so long is a finding of the kind
-    /// [`SlowAwait`](crate::Kind::SlowAwait), once. Else `HOLDUP_STUCK_AFTER`, such as `5m`; else
-    /// none is.
+    /// [`SlowAwait`](crate::Kind::SlowAwait), once, and while there is one a dump is sent every 30
+    /// seconds. Else `HOLDUP_STUCK_AFTER`, such as `5m`; else none is.
     pub fn stuck_after(mut self, idle: Duration) -> Self {
         self.stuck_after = Some(idle);
         self

@@ -20,15 +20,17 @@ impl Stuck {
         Self { after, told: HashSet::new() }
     }
 
-    /// Looks at all tasks, and tells of those that have become stuck.
-    pub(crate) fn look(&mut self) {
+    /// Looks at all tasks, and tells of those that have become stuck. Returns whether one is stuck.
+    pub(crate) fn look(&mut self) -> bool {
         let now = clock::now();
         let mut still = HashSet::new();
+        let mut any = false;
         for known in tasks::known() {
             let task = Task::of(&known, now);
             if task.state != TaskState::Idle || task.since < self.after {
                 continue;
             }
+            any = true;
             let wait = (known.key, known.ended);
             // One for which there is no room is told of at a later look.
             if self.told.contains(&wait) || findings::submit(self.finding(&task)) {
@@ -36,6 +38,7 @@ impl Stuck {
             }
         }
         self.told = still;
+        any
     }
 
     fn finding(&self, task: &Task) -> Finding {
