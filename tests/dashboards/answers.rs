@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use holdup_tests::collector::{Collector, get};
 use serde_json::Value;
 
 use super::expand::{Chosen, View};
@@ -135,5 +136,22 @@ fn every_statement_answers_for_all_and_for_one() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn every_query_has_the_columns_that_its_header_names() {
+    let data = tempfile::tempdir().expect("a folder");
+    let collector = Collector::start_in(data, &[]);
+    for entry in std::fs::read_dir(root().join("queries/panels")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let header = std::fs::read_to_string(&path).expect("text");
+        let lines = header.lines().filter_map(|line| line.strip_prefix("-- column: "));
+        let named: Vec<&str> = lines.filter_map(|line| line.split(" | ").next()).collect();
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+        let answer = get(&format!("{}/api/v1/query/{name}", collector.page()));
+        let answer: Value = serde_json::from_str(&answer.text).expect("JSON");
+        let given = answer["meta"].as_array().expect("columns").iter();
+        assert_eq!(given.map(|it| text(it, "/name")).collect::<Vec<_>>(), named, "{name}");
     }
 }
