@@ -1,6 +1,7 @@
 //! Alerts, from what a service sends to what is told: real collectors, the real engine.
 
 mod checking;
+mod restarts;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -171,6 +172,8 @@ fn a_stall_pages_within_ten_seconds_of_its_threshold_and_is_over_when_it_returns
     };
     let page = eventually("the page is measured", || page(&collector));
     assert!((measured..=15.0).contains(&page), "{page} s");
+    let told = format!("from block to page: {page:.1} s, of which {measured:.1} s until it fired");
+    writeln!(std::io::stderr(), "{told}").expect("stderr is there");
     let annotations = "SELECT annotations['cause'], annotations['advice'] != '', \
                        annotations['stack'] LIKE 'clock_nanosleep%pay.rs:7' FROM alert_transitions \
                        WHERE labels['service'] = 'stalling' AND state = 'firing' FORMAT TSV";
@@ -189,6 +192,14 @@ fn a_stall_pages_within_ten_seconds_of_its_threshold_and_is_over_when_it_returns
 struct Webhook {
     url: String,
     taken: Arc<Mutex<Vec<Value>>>,
+    refuses: Arc<Mutex<Refuses>>,
+}
+
+/// What it does not take, and how often it did not.
+#[derive(Default)]
+struct Refuses {
+    service: String,
+    times: usize,
 }
 
 impl Webhook {
@@ -197,15 +208,27 @@ impl Webhook {
         let url = format!("http://{}/", listener.local_addr().expect("an address"));
         let taken = Arc::new(Mutex::new(Vec::new()));
         let bodies = Arc::clone(&taken);
+        let refuses = Arc::new(Mutex::new(Refuses::default()));
+        let refused = Arc::clone(&refuses);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 // A connection that breaks off is the sender's to make again.
-                if let Ok(body) = take(&stream) {
+                if let Ok(Some(body)) = take(&stream, &refused) {
                     bodies.lock().unwrap_or_else(PoisonError::into_inner).push(body);
                 }
             }
         });
-        Self { url, taken }
+        Self { url, taken, refuses }
+    }
+
+    /// From here on it refuses what tells of a service.
+    fn refuse(&self, service: &str) {
+        service.clone_into(&mut self.refuses.lock().expect("nobody panicked").service);
+    }
+
+    /// How often it refused.
+    fn refused(&self) -> usize {
+        self.refuses.lock().expect("nobody panicked").times
     }
 
     /// A configuration that sends all alerts to it.
@@ -220,6 +243,15 @@ impl Webhook {
         path.display().to_string()
     }
 
+    /// As `configuration`, and it is told of changes at once.
+    fn at_once(&self, folder: &Path) -> String {
+        let path = self.configuration(folder);
+        let text = std::fs::read_to_string(&path).expect("the configuration");
+        let times = "group_wait = '0s'\ngroup_interval = '1s'\n";
+        std::fs::write(&path, text + times).expect("written");
+        path
+    }
+
     /// How often it was told of a service's alerts in a state.
     fn told(&self, service: &str, status: &str) -> usize {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -230,8 +262,8 @@ impl Webhook {
     }
 }
 
-/// Reads a request of HTTP and answers it.
-fn take(stream: &TcpStream) -> std::io::Result<Value> {
+/// Reads a request of HTTP and answers it; gives its body when it is taken.
+fn take(stream: &TcpStream, refuses: &Mutex<Refuses>) -> std::io::Result<Option<Value>> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
@@ -247,9 +279,16 @@ fn take(stream: &TcpStream) -> std::io::Result<Value> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
+    let body: Value = serde_json::from_slice(&body)?;
+    let mut refuses = refuses.lock().expect("nobody panicked");
+    let mut services = body["alerts"].as_array().into_iter().flatten();
+    let is_taken = services.all(|alert| alert["labels"]["service"] != refuses.service.as_str());
+    refuses.times += usize::from(!is_taken);
+    let status = if is_taken { "200 OK" } else { "503 Service Unavailable" };
     let mut stream = stream;
-    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
-    Ok(serde_json::from_slice(&body)?)
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes())?;
+    Ok(is_taken.then_some(body))
 }
 
 /// Rules over a table of the test, asked each second; and failing queries told soon.

@@ -186,6 +186,12 @@ impl Machine {
         self.observed_ms
     }
 
+    /// Since when alerts that fire have not been seen: what waits to be resolved.
+    pub(crate) fn absent(&self) -> Vec<Option<u64>> {
+        let since = |alert: &Alert| alert.firing.and_then(|firing| firing.absent_ms);
+        self.alerts.values().map(since).collect()
+    }
+
     /// Alerts of the last observation that are past the bound.
     pub(crate) fn left_out(&self) -> usize {
         self.left_out

@@ -7,6 +7,10 @@
 pub(super) const LEASE_SECONDS: u32 = 30;
 /// Between two times that it says it is there.
 pub(super) const INTERVAL_MS: u64 = 10_000;
+/// Between two times that one that follows asks what was told.
+pub(super) const TOLD_INTERVAL_MS: u64 = 60_000;
+/// How far back that is asked: for longer than anything is tried.
+pub(super) const TOLD_SECONDS: u32 = 2 * 86_400;
 /// After so long without the table each tells receivers: twice is better than not at all.
 const ALONE_AFTER_MS: u64 = 60_000;
 

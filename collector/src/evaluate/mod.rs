@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
@@ -31,7 +31,7 @@ use crate::alerts::{Machine, Observed, Sample, To, Transition};
 use crate::batch::Intake;
 use crate::clock::now_ns;
 use crate::metrics::Metrics;
-use crate::notify::{self, Notifier, Outcome, Sent, Status};
+use crate::notify::{self, AlreadyTold, Lead, Notifier, Outcome, Sent, Status};
 use crate::rules::{Measure, Measured, Question, Rule, measured_samples};
 use crate::store::{Store, StoreError};
 
@@ -87,7 +87,7 @@ struct Tracked {
 /// All rules, and what they need.
 pub(crate) struct Evaluator {
     settings: Settings,
-    external_url: String,
+    receivers: notify::Settings,
     store: Store,
     intake: Intake,
     metrics: Arc<Metrics>,
@@ -96,7 +96,8 @@ pub(crate) struct Evaluator {
     /// Alerts of rules that are gone, until receivers were told that they are over.
     retired: BTreeMap<String, Machine>,
     leadership: Leadership,
-    leads: watch::Sender<bool>,
+    lead: watch::Sender<Lead>,
+    asked_told_ms: u64,
     own: Own,
     history: History,
     notifier: Option<Notifier>,
@@ -116,9 +117,9 @@ impl Evaluator {
         intake: Intake,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
-        let path = settings.state_dir.clone();
+        let path = &settings.state_dir;
         let mut kept =
-            Kept::read(&path).map_err(|source| StartError::State { path: path.clone(), source })?;
+            Kept::read(path).map_err(|source| StartError::State { path: path.clone(), source })?;
         let enabled = settings.rules.iter().filter(|rule| rule.enabled);
         let mut tracked = |rule: &Rule| Tracked {
             machine: kept.rules.remove(&rule.name).unwrap_or_default().machine(),
@@ -129,26 +130,27 @@ impl Evaluator {
         let retired = kept.rules.into_iter().map(|(name, rule)| (name, rule.machine())).collect();
         let counters = metrics.evaluate();
         counters.rules.set(i64::try_from(rules.len()).unwrap_or(i64::MAX));
-        let (leads, is_leader) = watch::channel(false);
+        let (lead, heard) = watch::channel(Lead::default());
         let (noted, sent) = mpsc::channel(SENT_MAX);
-        let external_url = receivers.external_url.clone();
         let notifier = if receivers.receivers.is_empty() {
             None
         } else {
-            Some(Notifier::start(receivers, path, is_leader, noted, metrics.notify())?)
+            let folder = settings.state_dir.clone();
+            Some(Notifier::start(receivers.clone(), folder, heard, noted, metrics.notify())?)
         };
         Ok(Self {
             history: History::start(store.clone(), counters.clone()),
             leadership: Leadership::new(kept.evaluator),
             settings,
-            external_url,
+            receivers,
             store,
             intake,
             metrics,
             counters,
             rules,
             retired,
-            leads,
+            lead,
+            asked_told_ms: 0,
             own: Own::default(),
             notifier,
             sent,
@@ -216,7 +218,28 @@ impl Evaluator {
             tracing::info!("this collector {what} receivers of alerts");
         }
         self.counters.leads.set(i64::from(leads));
-        self.leads.send_if_modified(|known| std::mem::replace(known, leads) != leads);
+        // One that takes over tells what was not told; one that follows lets go of what was.
+        let asks = leads && !led
+            || !leads && now_ms.abs_diff(self.asked_told_ms) >= leader::TOLD_INTERVAL_MS;
+        if self.notifier.is_some() && (asks || leads != led) {
+            self.asked_told_ms = now_ms;
+            let told = self.told().await;
+            self.lead.send_replace(Lead { leads, told });
+        }
+    }
+
+    /// What receivers were told by any collector, as far as ClickHouse knows.
+    async fn told(&self) -> Option<Arc<AlreadyTold>> {
+        let rows = match self.store.last_told(leader::TOLD_SECONDS).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!("what receivers were told is not known: {error}");
+                return None;
+            }
+        };
+        let mut told = AlreadyTold::default();
+        rows.into_iter().for_each(|row| tell::add(&mut told, row));
+        Some(Arc::new(told))
     }
 
     async fn evaluate(&mut self, number: usize) {
@@ -238,8 +261,10 @@ impl Evaluator {
         self.counters.seconds.observe(began.elapsed().as_secs_f64());
         let observed = self.observed(number, asked, complete || of_collector, now_ms);
         let Some(Tracked { rule, machine, .. }) = self.rules.get_mut(number) else { return };
+        let absent = machine.absent();
         let changes = machine.step(&timing(rule), now_ms, observed);
-        if !changes.is_empty() || now_ms.abs_diff(self.kept_ms) >= KEPT_EVERY_MS {
+        let waits = machine.absent() != absent;
+        if waits || !changes.is_empty() || now_ms.abs_diff(self.kept_ms) >= KEPT_EVERY_MS {
             // Before anybody is told, or a restart would tell it again.
             self.keep(now_ms).await;
         }
@@ -343,7 +368,7 @@ impl Evaluator {
     fn record(&mut self, changes: &[Transition]) {
         for change in changes {
             self.counters.entered(change.to);
-            let row = tell::transition(change, self.leadership.id(), &self.external_url);
+            let row = tell::transition(change, self.leadership.id(), &self.receivers.external_url);
             tracing::info!(alert = row.alert, state = row.state, "{}", summary(change));
             match (change.to, change.alert.began_ms) {
                 (To::Firing, Some(began_ms)) => {
@@ -379,8 +404,9 @@ impl Evaluator {
         if let Some(notifier) = &self.notifier {
             let machines = self.rules.iter().map(|tracked| &tracked.machine);
             let told = machines.chain(self.retired.values()).flat_map(|it| it.told(now_ms));
-            let alerts = told.map(|told| tell::alert(&told, &self.external_url)).collect();
-            notifier.update(alerts, UNIX_EPOCH + Duration::from_millis(now_ms));
+            let alerts =
+                told.map(|told| tell::alert(&told, &self.receivers.external_url)).collect();
+            notifier.update(alerts, tell::time(now_ms));
         }
     }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use holdup::advice;
 
 use crate::alerts::{self, Labels, Told, Transition};
-use crate::notify::{Alert, Sent};
-use crate::store::{NotificationRow, TransitionRow};
+use crate::notify::{Alert, AlreadyTold, Fingerprint, Last, Sent, Status};
+use crate::store::{LastTold, NotificationRow, TransitionRow};
 
 /// An alert as receivers are told of it.
 pub(super) fn alert(told: &Told<'_>, external_url: &str) -> Alert {
@@ -101,7 +101,20 @@ fn page(labels: &Labels, external_url: &str) -> String {
     format!("{external_url}/?{}", query.finish())
 }
 
-fn time(unix_ms: u64) -> SystemTime {
+/// What the history knows that a receiver was told.
+pub(super) fn add(told: &mut AlreadyTold, row: LastTold) {
+    let LastTold { receiver, group_key, fingerprint, status, time_ms, ended_ms } = row;
+    let status = [Status::Firing, Status::Resolved].into_iter().find(|it| it.name() == status);
+    let fingerprint = u64::from_str_radix(&fingerprint, 16).map(Fingerprint);
+    if let (Some(status), Ok(fingerprint)) = (status, fingerprint) {
+        let at = |ms: i64| u64::try_from(ms).ok().filter(|ms| *ms > 0).map(time);
+        let last = Last { status, at: at(time_ms).unwrap_or(UNIX_EPOCH), ended: at(ended_ms) };
+        told.add((receiver, group_key), fingerprint, last);
+    }
+}
+
+/// Unix ms as a time.
+pub(super) fn time(unix_ms: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(unix_ms)
 }
 

@@ -1,7 +1,7 @@
 //! The task that has time and a network: it asks `dispatch` what is to be sent, keeps that on disk,
 //! and has it sent, each receiver apart from all others.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,16 +10,15 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use super::dispatch::{Dispatch, Notification, Rules};
+use super::followed::Followed;
 use super::queue::{Queue, Retry};
 use super::send::{Delivery, Sender, alertmanager};
 use super::settings::{Settings, Way};
 use super::state::{self, StateFile};
 use super::stream::Stream;
+use super::told::{AlreadyTold, Lead};
 use super::{Alert, Counters, Outcome, Sent, Status, Update};
 
-/// A collector that takes over sends again what became due in this time before: the one that it took
-/// over from may have ended in between.
-const TAKEN_OVER: Duration = Duration::from_secs(120);
 /// At least so often it looks whether something is due: clocks are set.
 const LOOK: Duration = Duration::from_secs(30);
 /// Between two looks at what waits.
@@ -43,8 +42,10 @@ pub(super) struct Courier {
     dispatch: Dispatch,
     queue: Queue,
     streams: BTreeMap<usize, Stream>,
-    /// What was left to the one that leads, with the time since when.
-    followed: VecDeque<(SystemTime, Notification)>,
+    /// What was left to the one that leads.
+    followed: Followed,
+    /// What was told before this one took over.
+    told: AlreadyTold,
     leads: bool,
     file: StateFile,
     unwritten: Option<SystemTime>,
@@ -76,9 +77,8 @@ impl Courier {
         let dispatch = Dispatch::with(kept.groups, is_known);
         let queue = Queue::with(kept.waiting, is_known);
         // Who leads is not known yet: it may have been this one that did not come to send them.
-        let now = SystemTime::now();
         let followed = kept.followed.into_iter().filter(|it| is_known(&it.group.receiver));
-        let followed = followed.map(|it| (now, it)).collect();
+        let followed = Followed::with(followed);
         let indices = senders.iter().enumerate();
         let streams = indices
             .filter(|(_, it)| groups_itself.contains(&it.receiver.name))
@@ -93,6 +93,7 @@ impl Courier {
             streams,
             senders: senders.into_iter().map(Arc::new).collect(),
             followed,
+            told: AlreadyTold::default(),
             leads: false,
             file,
             unwritten: None,
@@ -109,13 +110,13 @@ impl Courier {
     pub(super) async fn run(
         mut self,
         mut updates: watch::Receiver<Option<Update>>,
-        mut is_leader: watch::Receiver<bool>,
+        mut lead: watch::Receiver<Lead>,
     ) {
         let mut is_settled = false;
         loop {
             let now = SystemTime::now();
-            let leads = *is_leader.borrow_and_update();
-            self.lead(leads, now);
+            let Lead { leads, told } = lead.borrow_and_update().clone();
+            self.lead(leads, told.as_deref(), now);
             self.decide(now);
             self.write(now).await;
             if self.leads {
@@ -134,7 +135,7 @@ impl Courier {
                 },
                 Some(tried) = self.tries.join_next() => self.settle_joined(tried),
                 // Whoever says who leads may end before the rest.
-                changed = is_leader.changed(), if !is_settled => is_settled = changed.is_err(),
+                changed = lead.changed(), if !is_settled => is_settled = changed.is_err(),
                 () = sleep(pause) => {}
             }
         }
@@ -148,23 +149,21 @@ impl Courier {
     }
 
     /// Takes over, or leaves it to another.
-    fn lead(&mut self, leads: bool, now: SystemTime) {
-        if leads && !self.leads {
-            self.forget_followed(now);
-            for (_, notification) in self.followed.drain(..) {
+    fn lead(&mut self, leads: bool, told: Option<&AlreadyTold>, now: SystemTime) {
+        match (leads, self.leads) {
+            (true, false) => {
+                // What it could not send while it led before may be told meanwhile.
+                told.into_iter().for_each(|told| self.queue.forget(told));
+                for notification in self.followed.take_over(told, now) {
+                    self.queue.put(notification);
+                }
+                self.told = told.cloned().unwrap_or_default();
                 self.unwritten = Some(SystemTime::UNIX_EPOCH);
-                self.queue.put(notification);
             }
+            (true, true) => {}
+            (false, _) => self.followed.forget(told, now),
         }
         self.leads = leads;
-    }
-
-    /// Leaves what is old to the one that led.
-    fn forget_followed(&mut self, now: SystemTime) {
-        let is_old = |since: SystemTime| now.duration_since(since).unwrap_or_default() > TAKEN_OVER;
-        while self.followed.front().is_some_and(|(since, _)| is_old(*since)) {
-            self.followed.pop_front();
-        }
     }
 
     fn update(&mut self, alerts: &[Alert], now: SystemTime) {
@@ -172,6 +171,8 @@ impl Courier {
         let Some(route) = &settings.route else { return };
         let windows = &settings.windows;
         let rules = Rules { route, windows, groups_itself, wants_no_end };
+        let over = alerts.iter().filter(|alert| alert.status() == Status::Resolved);
+        over.for_each(|alert| self.told.forget(alert));
         let left_out = dispatch.update(&rules, alerts, now);
         self.counters.left_out(left_out);
         let firing = alerts.iter().filter(|alert| alert.status() == Status::Firing);
@@ -197,14 +198,15 @@ impl Courier {
             // It is on disk before it is sent.
             self.unwritten = Some(SystemTime::UNIX_EPOCH);
             if self.leads {
-                self.queue.put(notification);
+                // One that begins beside others knows nothing of what they told.
+                let rest = self.told.take_rest(notification);
+                rest.into_iter().for_each(|notification| self.queue.put(notification));
             } else {
                 // What it could not send while it led must not be out of date if it leads again.
                 self.queue.refresh(&notification);
-                self.followed.push_back((now, notification));
+                self.followed.put(notification);
             }
         }
-        self.forget_followed(now);
         for waiting in self.queue.given_up(now) {
             let (notification, tries) = (waiting.notification, waiting.tries);
             let reason = "no try of a day succeeded".to_owned();
@@ -403,7 +405,7 @@ impl Courier {
         let bytes = match state::bytes(
             self.dispatch.groups(),
             self.queue.waiting(),
-            self.followed.iter().map(|(_, it)| it),
+            self.followed.iter(),
         ) {
             Ok(bytes) => bytes,
             Err(error) => {

@@ -40,6 +40,9 @@ pub(super) struct Notification {
     pub(super) left_out: usize,
     /// When it was decided.
     pub(super) at: SystemTime,
+    /// After so long its receiver is told the same again.
+    #[serde(default)]
+    pub(super) repeat: Duration,
 }
 
 impl Notification {
@@ -47,6 +50,19 @@ impl Notification {
     pub(super) fn status(&self) -> Status {
         let fires = self.alerts.iter().any(|alert| alert.status() == Status::Firing);
         if fires { Status::Firing } else { Status::Resolved }
+    }
+
+    /// It, in place of one of its group that its receiver was not told: with the ends of which that
+    /// one told and this one does not.
+    pub(super) fn after(mut self, older: Self) -> Self {
+        let known: BTreeSet<Fingerprint> = self.alerts.iter().map(Alert::fingerprint).collect();
+        let ends = older.alerts.into_iter().filter(|alert| {
+            alert.status() == Status::Resolved && !known.contains(&alert.fingerprint())
+        });
+        self.alerts.extend(ends);
+        self.left_out += self.alerts.len().saturating_sub(TOLD_MAX);
+        self.alerts.truncate(TOLD_MAX);
+        self
     }
 
     /// Those that fire.
@@ -284,6 +300,7 @@ impl Group {
             left_out: all - alerts.len(),
             alerts,
             at: now,
+            repeat: self.times.repeat,
         }
     }
 }

@@ -218,6 +218,7 @@ pub(super) fn hostile(count: usize) -> Notification {
         group,
         left_out: 7,
         at: SystemTime::UNIX_EPOCH,
+        repeat: Duration::ZERO,
     }
 }
 
@@ -237,6 +238,7 @@ mod tests {
             alerts,
             left_out: 0,
             at: UNIX_EPOCH + Duration::from_secs(60),
+            repeat: Duration::ZERO,
         }
     }
 

@@ -33,6 +33,7 @@ mod alert;
 mod counters;
 mod courier;
 mod dispatch;
+mod followed;
 mod matcher;
 mod message;
 mod queue;
@@ -42,6 +43,7 @@ mod send;
 mod settings;
 mod state;
 mod stream;
+mod told;
 mod trial;
 mod window;
 
@@ -60,6 +62,7 @@ use send::Sender;
 use settings::Way;
 pub(crate) use settings::{Keys, Receiver, Settings};
 use state::StateFile;
+pub(crate) use told::{AlreadyTold, Last, Lead};
 pub(crate) use trial::{Step, Trial, TrialError};
 pub(crate) use window::{Maintenance, Silence};
 
@@ -93,8 +96,8 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    /// Starts with what an earlier run left in `state_dir`. While `is_leader` is false, another
-    /// collector sends.
+    /// Starts with what an earlier run left in `state_dir`. While it does not lead, another collector
+    /// sends.
     ///
     /// # Errors
     ///
@@ -102,7 +105,7 @@ impl Notifier {
     pub(crate) fn start(
         settings: Settings,
         state_dir: PathBuf,
-        is_leader: watch::Receiver<bool>,
+        lead: watch::Receiver<Lead>,
         sent: mpsc::Sender<Sent>,
         counters: Counters,
     ) -> Result<Self, StartError> {
@@ -116,7 +119,7 @@ impl Notifier {
             .map_err(|source| StartError::State { path: state_dir, source })?;
         let (updates, updated) = watch::channel(None);
         let courier = Courier::new(settings.clone(), senders, state, sent, counters);
-        Ok(Self { settings, updates, task: tokio::spawn(courier.run(updated, is_leader)) })
+        Ok(Self { settings, updates, task: tokio::spawn(courier.run(updated, lead)) })
     }
 
     /// Takes all alerts that fire, and those resolved in the last 15 minutes. What was told of and

@@ -115,23 +115,28 @@ fn alert(name: &str, service: &str, ends_at: Option<SystemTime>) -> Alert {
 /// A notifier, and what it says of its doing.
 struct Running {
     notifier: Notifier,
-    leader: watch::Sender<bool>,
+    lead: watch::Sender<Lead>,
     sent: mpsc::Receiver<Sent>,
     counters: Counters,
 }
 
 fn start(text: &str, folder: &Path, leads: bool) -> Running {
-    let (leader, is_leader) = watch::channel(leads);
+    let (lead, heard) = watch::channel(Lead { leads, told: None });
     let (to_history, sent) = mpsc::channel(10_000);
     let counters = Counters::default();
     let notifier =
-        Notifier::start(settings(text), folder.into(), is_leader, to_history, counters.clone());
-    Running { notifier: notifier.unwrap(), leader, sent, counters }
+        Notifier::start(settings(text), folder.into(), heard, to_history, counters.clone());
+    Running { notifier: notifier.unwrap(), lead, sent, counters }
 }
 
 impl Running {
     fn tell(&self, alerts: Vec<Alert>) {
         self.notifier.update(alerts, SystemTime::now());
+    }
+
+    /// Has it take over, given what is known to have been told.
+    fn lead(&self, told: Option<AlreadyTold>) {
+        self.lead.send_replace(Lead { leads: true, told: told.map(Arc::new) });
     }
 
     async fn stop(self) {
@@ -257,7 +262,7 @@ async fn one_of_two_collectors_sends_and_the_other_takes_over() {
     first.sent.recv().await.unwrap();
     assert_eq!(server.bodies().len(), 1);
     first.stop().await;
-    second.leader.send_replace(true);
+    second.lead(None);
     // What became due within the minute before may not have been sent: it is, again.
     second.sent.recv().await.unwrap();
     second.tell(vec![alert("b", "s", None), fires[0].clone()]);
@@ -279,7 +284,7 @@ async fn what_became_due_before_it_was_known_who_leads_is_told_after_a_restart()
     running.stop().await;
     assert!(server.bodies().is_empty());
     let mut running = start(&text, folder.path(), false);
-    running.leader.send_replace(true);
+    running.lead(None);
     assert_eq!(running.sent.recv().await.unwrap().outcome, Outcome::Sent);
     running.stop().await;
     assert_eq!(server.bodies().len(), 1);
@@ -378,4 +383,74 @@ fn a_trace_has_a_link_where_there_is_something_to_show_it() {
     let id = "0123456789ABCDEF0123456789abcdef";
     assert_eq!(link(id), Some(format!("https://t/{}?x", id.to_ascii_lowercase())));
     assert_eq!((link(""), link("../../x")), (None, None));
+}
+
+fn fires_since(at: SystemTime) -> Last {
+    Last { status: Status::Firing, at, ended: None }
+}
+
+/// The state of a collector that followed, with what it left to another decided so long ago.
+async fn followed(text: &str, folder: &Path, alerts: Vec<Alert>, ago: Duration) {
+    let running = start(text, folder, false);
+    running.tell(alerts);
+    let file = folder.join("notifications.json");
+    let read = || -> Option<Value> { serde_json::from_slice(&std::fs::read(&file).ok()?).ok() };
+    let mut kept = eventually("it is on disk", read).await;
+    running.stop().await;
+    let seconds = &mut kept["followed"][0]["at"]["secs_since_epoch"];
+    *seconds = (seconds.as_u64().unwrap() - ago.as_secs()).into();
+    std::fs::write(&file, serde_json::to_vec(&kept).unwrap()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_takes_over_tells_what_nobody_was_told_however_long_ago() {
+    let server = Server::start(|_| Reply::Status(200)).await;
+    let text = to_one(&server);
+    let began = SystemTime::now() - Duration::from_secs(1_800);
+    let fires = Alert { starts_at: began, ..alert("a", "s", None) };
+    let ago = Duration::from_secs(1_700);
+    let folder = tempfile::tempdir().unwrap();
+    followed(&text, folder.path(), vec![fires.clone()], ago).await;
+    let mut running = start(&text, folder.path(), false);
+    running.lead(Some(AlreadyTold::default()));
+    let sent = running.sent.recv().await.unwrap();
+    assert_eq!((sent.outcome, server.bodies().len()), (Outcome::Sent, 1));
+    running.stop().await;
+
+    // And what the one before it told, it does not tell again.
+    let folder = tempfile::tempdir().unwrap();
+    followed(&text, folder.path(), vec![fires.clone()], ago).await;
+    let mut running = start(&text, folder.path(), false);
+    let mut told = AlreadyTold::default();
+    let group = ("one".to_owned(), sent.group_key);
+    told.add(group, fires.fingerprint(), fires_since(began + Duration::from_secs(9)));
+    running.lead(Some(told));
+    running.tell(vec![fires, alert("b", "s", None)]);
+    let sent = running.sent.recv().await.unwrap();
+    assert!(sent.group_key.contains("\"b\""), "{sent:?}");
+    assert_eq!(server.bodies().len(), 2);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_leads_again_does_not_tell_what_was_told_meanwhile() {
+    let away = Server::start(|_| Reply::Status(503)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let fires = alert("a", "s", None);
+    let running = start(&to_one(&away), folder.path(), true);
+    running.tell(vec![fires.clone()]);
+    eventually("it was tried", || (!away.bodies().is_empty()).then_some(())).await;
+    let key = away.bodies()[0]["groupKey"].as_str().unwrap().to_owned();
+    running.stop().await;
+
+    let back = Server::start(|_| Reply::Status(200)).await;
+    let mut running = start(&to_one(&back), folder.path(), false);
+    let mut told = AlreadyTold::default();
+    told.add(("one".into(), key), fires.fingerprint(), fires_since(SystemTime::now()));
+    running.lead(Some(told));
+    running.tell(vec![fires, alert("b", "s", None)]);
+    let sent = running.sent.recv().await.unwrap();
+    assert!(sent.group_key.contains("\"b\""), "{sent:?}");
+    assert_eq!(back.bodies().len(), 1);
+    running.stop().await;
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::dispatch::{GroupId, Notification};
+use super::told::AlreadyTold;
+use super::{Alert, Status};
 
 /// Between two tries: doubled from one to the next.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -13,7 +15,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// A receiver that asks for a longer pause is tried again after this: a page may wait for it.
 const ASKED_PAUSE_MAX: Duration = Duration::from_secs(900);
 /// For so long a notification is tried.
-const TRIED_MAX: Duration = Duration::from_secs(86_400);
+pub(super) const TRIED_MAX: Duration = Duration::from_secs(86_400);
 
 /// A notification that waits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,7 +27,7 @@ pub(super) struct Waiting {
     under_way: bool,
 }
 
-/// One notification a group at most: what is decided later says all that was to be said before.
+/// One notification a group at most: what is decided later says all that was to be said before it.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: BTreeMap<GroupId, Waiting>,
@@ -64,12 +66,17 @@ impl Queue {
     /// Adds a notification, in place of one of its group that was not sent.
     pub(super) fn put(&mut self, notification: Notification) {
         let id = notification.group.clone();
-        let (tries, next, under_way) = match self.waiting.get(&id) {
+        let waiting = match self.waiting.remove(&id) {
             // The receiver is not tried more often because there is more to say.
-            Some(older) => (older.tries, older.next, older.under_way),
-            None => (0, notification.at, false),
+            Some(older) => {
+                Waiting { notification: notification.after(older.notification), ..older }
+            }
+            None => {
+                let next = notification.at;
+                Waiting { notification, tries: 0, next, under_way: false }
+            }
         };
-        self.waiting.insert(id, Waiting { notification, tries, next, under_way });
+        self.waiting.insert(id, waiting);
     }
 
     /// Takes the place of one of its group that waits, if there is one.
@@ -77,6 +84,19 @@ impl Queue {
         if self.waiting.contains_key(&notification.group) {
             self.put(notification.clone());
         }
+    }
+
+    /// Leaves out what another collector told meanwhile.
+    pub(super) fn forget(&mut self, told: &AlreadyTold) {
+        let all = std::mem::take(&mut self.waiting);
+        let rest = all.into_iter().filter_map(|(id, waiting)| {
+            let notification = match waiting.under_way {
+                true => waiting.notification,
+                false => told.rest(waiting.notification)?,
+            };
+            Some((id, Waiting { notification, ..waiting }))
+        });
+        self.waiting = rest.collect();
     }
 
     /// The next of a receiver to send, if it is time; it is then under way.
@@ -101,7 +121,9 @@ impl Queue {
         if waiting.notification.at == sent.at {
             self.waiting.remove(&sent.group);
         } else {
-            // Another was decided meanwhile.
+            // Another was decided meanwhile, which need not tell again what ended.
+            let ended = |it: &&Alert| it.status() == Status::Resolved && sent.alerts.contains(it);
+            waiting.notification.alerts.retain(|alert| !ended(&alert));
             (waiting.under_way, waiting.tries, waiting.next) = (false, 0, sent.at);
         }
         tries
@@ -190,6 +212,7 @@ mod tests {
             alerts: Vec::new(),
             left_out: 0,
             at: at(seconds),
+            repeat: Duration::ZERO,
         }
     }
 
@@ -221,6 +244,37 @@ mod tests {
         queue.put(notification("x", 11));
         assert_eq!(queue.take("a", at(10)), None);
         assert_eq!(queue.take("a", at(11)).unwrap().at, at(11));
+    }
+
+    #[test]
+    fn an_end_that_was_not_told_is_told_with_what_comes_after_it() {
+        let alert = |name: &str, end: Option<u64>| Alert {
+            labels: [("alertname".to_owned(), name.to_owned())].into(),
+            annotations: BTreeMap::new(),
+            starts_at: at(0),
+            ends_at: end.map(at),
+            generator_url: String::new(),
+        };
+        let of = |alerts: &[Alert], seconds| Notification {
+            alerts: alerts.to_vec(),
+            ..notification("x", seconds)
+        };
+        let mut queue = Queue::default();
+        queue.put(of(&[alert("a", Some(1))], 1));
+        let first = queue.take("a", at(1)).unwrap();
+        queue.put(of(&[alert("b", None)], 2));
+        queue.again(&first, &Retry::Notification, at(2), 0.5);
+        let second = queue.take("a", at(9)).unwrap();
+        assert_eq!(second.alerts, [alert("b", None), alert("a", Some(1))]);
+        // This one is taken, while another waits.
+        queue.put(of(&[alert("b", None), alert("c", None)], 10));
+        queue.ended(&second);
+        let third = queue.take("a", at(11)).unwrap();
+        assert_eq!(third.alerts, [alert("b", None), alert("c", None)]);
+        // What fires again is not over.
+        queue.put(of(&[alert("c", Some(12))], 12));
+        queue.put(of(&[alert("c", None)], 13));
+        assert_eq!(queue.waiting().next().unwrap().notification.alerts, [alert("c", None)]);
     }
 
     #[test]

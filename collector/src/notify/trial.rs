@@ -79,6 +79,7 @@ impl Trial {
             alerts: vec![alert],
             left_out: 0,
             at: now,
+            repeat: Duration::ZERO,
         };
         let began = std::time::Instant::now();
         let delivery = self.sender.send(&notification).await;

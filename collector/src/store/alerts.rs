@@ -12,6 +12,8 @@ use crate::rules::{Answer, Column, Kind, ROWS_MAX};
 
 /// The most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// The most alerts of groups of which it is asked what was told of them.
+const LAST_TOLD_MAX: u32 = 100_000;
 /// How long ClickHouse may take for a few rows of history.
 const HISTORY_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -70,6 +72,23 @@ pub(crate) struct NotificationRow {
     pub(crate) reason: String,
     /// Which collector sent it.
     pub(crate) evaluator: String,
+}
+
+/// What a receiver was told of an alert last.
+#[derive(Clone, Debug, Row, Deserialize)]
+pub(crate) struct LastTold {
+    /// Name of the receiver.
+    pub(crate) receiver: String,
+    /// What the alerts of the notification have in common.
+    pub(crate) group_key: String,
+    /// The alert.
+    pub(crate) fingerprint: String,
+    /// `firing` or `resolved`.
+    pub(crate) status: String,
+    /// When, unix ms.
+    pub(crate) time_ms: i64,
+    /// When the alert was over last, unix ms; 0 when it was not.
+    pub(crate) ended_ms: i64,
 }
 
 #[derive(Row, Serialize)]
@@ -198,6 +217,17 @@ impl Store {
         };
         let in_time = tokio::time::timeout(HISTORY_TIME_MAX, both).await;
         in_time.unwrap_or_else(|_late| Err(self.late(HISTORY_TIME_MAX)))
+    }
+
+    /// The last that receivers were told, of each alert of each group, within so many seconds.
+    pub(crate) async fn last_told(&self, seconds: u32) -> Result<Vec<LastTold>, StoreError> {
+        let sql = catalog::statement("last_told");
+        let asked = self.client.query_raw(&sql).param("seconds", seconds);
+        let asked = asked.param("limit", LAST_TOLD_MAX).fetch_all::<LastTold>();
+        match tokio::time::timeout(HISTORY_TIME_MAX, asked).await {
+            Ok(answer) => answer.map_err(|error| self.explain(&error)),
+            Err(_late) => Err(self.late(HISTORY_TIME_MAX)),
+        }
     }
 
     /// Inserts rows of a test, each a JSON object.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clickhouse::Client;
 
-pub(crate) use alerts::{NotificationRow, Times, TransitionRow};
+pub(crate) use alerts::{LastTold, NotificationRow, Times, TransitionRow};
 pub(crate) use insert::Table;
 pub(crate) use migrate::MigrateError;
 pub(crate) use mutes::MuteRow;
