@@ -2,6 +2,7 @@
 
 mod checking;
 mod restarts;
+mod silences;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,14 +1,14 @@
 -- title: History of alerts
 -- description: What became of alerts in the range, and whom notifications went to, newest first.
 -- column: time_ms | unix ms | when
--- column: event | pending, firing, resolved, inactive, or what became of a notification
+-- column: event | the state that it entered, silenced, unsilenced, or what became of a notification
 -- column: alert | name of the rule; of a notification, names of all rules in it
 -- column: severity | the label severity
 -- column: service | the label service
 -- column: function | the label function
 -- column: summary | what is told of it
 -- column: receiver | whom the notification went to
--- column: reason | why a notification was not taken
+-- column: reason | why a notification was not taken; of a silence until when, by whom and why
 -- column: fingerprints | of the labels of the alerts
 -- cost: reads the range in alert_notifications, and alert_transitions
 WITH
@@ -37,7 +37,7 @@ FROM
         labels['function'] AS function,
         annotations['summary'] AS summary,
         '' AS receiver,
-        '' AS reason,
+        annotations['silence'] AS reason,
         [fingerprint] AS fingerprints
     FROM alert_transitions FINAL
     WHERE time >= {from:DateTime64(3, 'UTC')} AND time < {to:DateTime64(3, 'UTC')}
@@ -64,5 +64,6 @@ FROM
 )
 WHERE (empty({service:Array(String)}) OR service IN {service:Array(String)})
     AND ({function:String} = '' OR function = {function:String})
-ORDER BY time_ms DESC
+-- What fires and is silenced at the same moment is silenced after it began to fire.
+ORDER BY time_ms DESC, event IN ('silenced', 'unsilenced') DESC
 LIMIT {limit:UInt32}

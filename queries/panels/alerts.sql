@@ -9,26 +9,39 @@
 -- column: value | the value of the rule's query
 -- column: since_ms | unix ms | when it entered this state
 -- column: flaps | 1 when it came and went so often that it is held
+-- column: silenced | when it fires and nobody is told: until when, by whom and why
 -- column: fingerprint | of its labels
 -- cost: reads alert_transitions, a few rows an alert
 SELECT
     alert,
-    argMax(alert_transitions.state, time) AS state,
+    argMaxIf(entered.state, time, NOT of_silence) AS state,
     argMax(labels['severity'], time) AS severity,
     argMax(labels['service'], time) AS service,
     argMax(labels['function'], time) AS function,
     argMax(annotations['summary'], time) AS summary,
-    argMax(alert_transitions.value, time) AS value,
-    toUnixTimestamp64Milli(max(time)) AS since_ms,
-    argMax(alert_transitions.flaps, time) AS flaps,
+    argMax(entered.value, time) AS value,
+    toUnixTimestamp64Milli(maxIf(time, NOT of_silence)) AS since_ms,
+    argMaxIf(entered.flaps, time, NOT of_silence) AS flaps,
+    -- A silence of an earlier time that it fired is over.
+    if(
+        state = 'firing'
+            AND argMaxIf(entered.state, time, of_silence) = 'silenced'
+            AND maxIf(time, of_silence) >= maxIf(time, NOT of_silence),
+        argMaxIf(annotations['silence'], time, of_silence),
+        ''
+    ) AS silenced,
     fingerprint
-FROM alert_transitions
-WHERE time < {to:DateTime64(3, 'UTC')}
-    AND (empty({service:Array(String)}) OR labels['service'] IN {service:Array(String)})
+FROM
+(
+    SELECT *, state IN ('silenced', 'unsilenced') AS of_silence
+    FROM alert_transitions
+    WHERE time < {to:DateTime64(3, 'UTC')}
+) AS entered
+WHERE (empty({service:Array(String)}) OR labels['service'] IN {service:Array(String)})
     AND ({function:String} = '' OR labels['function'] = {function:String})
 GROUP BY alert, fingerprint
 HAVING state IN ('pending', 'firing')
-    OR (state = 'resolved' AND max(time) >= {from:DateTime64(3, 'UTC')})
+    OR (state = 'resolved' AND since_ms >= toUnixTimestamp64Milli({from:DateTime64(3, 'UTC')}))
 ORDER BY
     indexOf(['resolved', 'pending', 'firing'], state) DESC,
     indexOf(['none', 'info', 'warning', 'error', 'critical'], severity) DESC,

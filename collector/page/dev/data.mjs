@@ -508,7 +508,7 @@ function suspects(now) {
 }
 
 function alerts(now) {
-  const alert = (name, state, severity, f, summary, ago, flaps = 0) => ({
+  const alert = (name, state, severity, f, summary, ago, flaps = 0, silenced = '') => ({
     alert: name,
     state,
     severity,
@@ -517,12 +517,23 @@ function alerts(now) {
     summary,
     since_ms: now - ago,
     flaps,
+    silenced,
     fingerprint: hex(16, name, state),
   });
   const [sleeps] = FUNCTIONS;
   return [
     alert('HoldupRuntimeStalled', 'firing', 'critical', sleeps, 'A poll has not returned', 42_000),
-    alert('HoldupBlockedTime', 'pending', 'warning', sleeps, 'It blocks a tenth of a thread', 5e3),
+    alert(
+      'HoldupBlockedTimeHigh',
+      'firing',
+      'critical',
+      sleeps,
+      'It blocks a tenth of a thread',
+      6e5,
+      0,
+      'until 2027-03-02 08:00 UTC, by Ann: the provider moves, see OPS-1234',
+    ),
+    alert('HoldupBlockedTimeSteady', 'pending', 'warning', sleeps, 'It blocks a tenth of a thread', 5e3),
     alert('HoldupServiceSilent', 'resolved', 'warning', { service: 'gateway' }, 'It is back', 3e5, 1),
     alert('HoldupWatchdog', 'firing', 'none', {}, 'Alerts work', 9e6),
   ];
@@ -530,7 +541,7 @@ function alerts(now) {
 
 function alertHistory(now) {
   const events = alerts(now).flatMap((alert) => [
-    { ...alert, time_ms: alert.since_ms + 2_000, event: 'sent', receiver: 'on-call', reason: '' },
+    { ...alert, time_ms: alert.since_ms + 2_000, event: 'notified: sent', receiver: 'on-call', reason: '' },
     { ...alert, time_ms: alert.since_ms, event: alert.state, receiver: '', reason: '' },
   ]);
   return events.sort((a, b) => b.time_ms - a.time_ms);

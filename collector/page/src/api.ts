@@ -158,6 +158,8 @@ export interface AlertRow {
   summary: string;
   since_ms: number;
   flaps: boolean | number;
+  /** Until when, by whom and why nobody is told; empty where somebody is. */
+  silenced: string;
   fingerprint: string;
 }
 

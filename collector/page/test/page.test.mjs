@@ -206,7 +206,16 @@ test('an alert leads to the function that it is about', { skip: !expected.alert 
     await clickText(page, '.tabs a', 'Alerts');
     await page.waitForSelector('.alert-events tbody tr');
     const states = await page.$$eval('.alerts td.c-state', (all) => all.map((s) => s.textContent));
-    assert.deepEqual(states, ['firing', 'pending', 'resolved, flapping', 'firing']);
+    assert.deepEqual(states, [
+      'firing',
+      'firing, silenced',
+      'pending',
+      'resolved, flapping',
+      'firing',
+    ]);
+    const silences = await page.$$eval('.alerts .silence', (all) => all.map((s) => s.textContent));
+    assert.deepEqual(silences.length, 1);
+    assert.match(silences[0], /^silenced until .*, by Ann: /);
     const link = await page.waitForSelector('.alerts a.function-link');
     await link.click();
     await page.waitForSelector('.episodes tbody tr');

@@ -21,6 +21,9 @@ pub(super) struct Kept {
     pub(super) evaluator: String,
     /// By rule.
     pub(super) rules: BTreeMap<String, KeptRule>,
+    /// What is said of the silences of alerts, by fingerprint.
+    #[serde(default)]
+    pub(super) silenced: BTreeMap<String, String>,
 }
 
 /// The alerts of one rule.
@@ -36,20 +39,22 @@ impl Kept {
         let mut random = [0; 8];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
         let evaluator = format!("{:016x}", u64::from_le_bytes(random));
-        Ok(Self { version: VERSION, evaluator, rules: BTreeMap::new() })
+        let (rules, silenced) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { version: VERSION, evaluator, rules, silenced })
     }
 
     /// The state of these machines.
     pub(super) fn of<'a>(
         evaluator: &str,
         machines: impl Iterator<Item = (&'a str, &'a Machine)>,
+        silenced: BTreeMap<String, String>,
     ) -> Self {
         let rule = |(name, machine): (&str, &Machine)| {
             let alerts: Vec<Alert> = machine.alerts().cloned().collect();
             (name.to_owned(), KeptRule { observed_ms: machine.observed_ms(), alerts })
         };
         let rules = machines.map(rule).filter(|(_, rule)| !rule.alerts.is_empty()).collect();
-        Self { version: VERSION, evaluator: evaluator.to_owned(), rules }
+        Self { version: VERSION, evaluator: evaluator.to_owned(), rules, silenced }
     }
 
     /// As it was kept in a folder. What can't be read is set aside, and told.
@@ -122,8 +127,11 @@ mod tests {
         assert_eq!(first.evaluator.len(), 16);
         let machine = fires();
         let machines = [("A", &machine)];
-        Kept::of(&first.evaluator, machines.into_iter()).write(folder.path()).unwrap();
+        let silenced = BTreeMap::from([("a".to_owned(), "until then".to_owned())]);
+        let kept = Kept::of(&first.evaluator, machines.into_iter(), silenced.clone());
+        kept.write(folder.path()).unwrap();
         let mut again = Kept::read(folder.path()).unwrap();
+        assert_eq!(again.silenced, silenced);
         assert_eq!(again.evaluator, std::mem::take(&mut first.evaluator));
         assert_eq!(again.rules.remove("A").unwrap().machine(), machine);
     }

@@ -11,6 +11,7 @@ mod kept;
 mod leader;
 mod own;
 mod schedule;
+mod silences;
 mod tell;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use self::kept::Kept;
 use self::leader::Leadership;
 use self::own::Own;
 use self::schedule::Schedule;
+use self::silences::Silences;
 use crate::alerts::{Machine, Observed, Sample, To, Transition};
 use crate::batch::Intake;
 use crate::clock::now_ns;
@@ -98,6 +100,7 @@ pub(crate) struct Evaluator {
     leadership: Leadership,
     lead: watch::Sender<Lead>,
     asked_told_ms: u64,
+    silences: Silences,
     own: Own,
     history: History,
     notifier: Option<Notifier>,
@@ -151,6 +154,7 @@ impl Evaluator {
             retired,
             lead,
             asked_told_ms: 0,
+            silences: Silences::with(kept.silenced),
             own: Own::default(),
             notifier,
             sent,
@@ -354,7 +358,8 @@ impl Evaluator {
         self.kept_ms = now_ms;
         let rules = self.rules.iter().map(|it| (it.rule.name.as_str(), &it.machine));
         let retired = self.retired.iter().map(|(name, machine)| (name.as_str(), machine));
-        let kept = Kept::of(self.leadership.id(), rules.chain(retired));
+        let silenced = self.silences.kept().clone();
+        let kept = Kept::of(self.leadership.id(), rules.chain(retired), silenced);
         let folder = self.settings.state_dir.clone();
         let written = tokio::task::spawn_blocking(move || kept.write(&folder)).await;
         let written = written.map_err(io::Error::other).and_then(|written| written);
@@ -401,12 +406,29 @@ impl Evaluator {
         self.counters.alerts(pending, firing);
         self.counters.left_out.set(u64::try_from(left_out).unwrap_or(u64::MAX));
         self.retired.retain(|_, machine| machine.told(now_ms).next().is_some());
+        self.record_silences(now_ms);
         if let Some(notifier) = &self.notifier {
             let machines = self.rules.iter().map(|tracked| &tracked.machine);
             let told = machines.chain(self.retired.values()).flat_map(|it| it.told(now_ms));
             let alerts =
                 told.map(|told| tell::alert(&told, &self.receivers.external_url)).collect();
             notifier.update(alerts, tell::time(now_ms));
+        }
+    }
+
+    /// Notes in the history which of the alerts that fire are told to nobody.
+    fn record_silences(&mut self, now_ms: u64) {
+        let Self { rules, silences, receivers, .. } = self;
+        let told = rules.iter().flat_map(|tracked| tracked.machine.told(now_ms));
+        let firing = told.filter(|told| told.resolved_ms.is_none()).map(|told| told.alert);
+        let now = tell::time(now_ms);
+        for change in silences.look(firing, |labels| receivers.silence(labels, now)) {
+            // It is on disk with the next evaluation.
+            self.kept_ms = 0;
+            if self.leadership.leads() {
+                let row = tell::silence(&change, now_ms, self.leadership.id());
+                self.history.put(Event::Transition(row));
+            }
         }
     }
 

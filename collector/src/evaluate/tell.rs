@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use holdup::advice;
 
+use super::silences;
 use crate::alerts::{self, Labels, Told, Transition};
 use crate::notify::{Alert, AlreadyTold, Fingerprint, Last, Sent, Status};
 use crate::store::{LastTold, NotificationRow, TransitionRow};
@@ -25,17 +26,37 @@ pub(super) fn transition(
     evaluator: &str,
     external_url: &str,
 ) -> TransitionRow {
-    let labels = &change.alert.labels;
+    let Transition { to, alert, at_ms, flaps } = change;
+    let annotations = annotations(alert, external_url);
+    TransitionRow { flaps: *flaps, ..row(alert, to.name(), &annotations, *at_ms, evaluator) }
+}
+
+/// A silence as the history keeps it: a state beside that of the alert.
+pub(super) fn silence(change: &silences::Change, at_ms: u64, evaluator: &str) -> TransitionRow {
+    let silences::Change { alert, why } = change;
+    let state = if why.is_some() { "silenced" } else { "unsilenced" };
+    let mut annotations = alert.annotations.clone();
+    annotations.extend(why.iter().map(|why| ("silence".to_owned(), why.clone())));
+    row(alert, state, &annotations, at_ms, evaluator)
+}
+
+fn row(
+    alert: &alerts::Alert,
+    state: &str,
+    annotations: &Labels,
+    at_ms: u64,
+    evaluator: &str,
+) -> TransitionRow {
     let pairs = |of: &Labels| of.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
     TransitionRow {
-        time: i64::try_from(change.at_ms).unwrap_or(i64::MAX),
-        alert: labels.get("alertname").cloned().unwrap_or_default(),
-        fingerprint: fingerprint(labels),
-        labels: pairs(labels),
-        annotations: pairs(&annotations(&change.alert, external_url)),
-        state: change.to.name().to_owned(),
-        flaps: change.flaps,
-        value: change.alert.value,
+        time: i64::try_from(at_ms).unwrap_or(i64::MAX),
+        alert: alert.labels.get("alertname").cloned().unwrap_or_default(),
+        fingerprint: fingerprint(&alert.labels),
+        labels: pairs(&alert.labels),
+        annotations: pairs(annotations),
+        state: state.to_owned(),
+        flaps: false,
+        value: alert.value,
         evaluator: evaluator.to_owned(),
     }
 }

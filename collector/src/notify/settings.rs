@@ -1,7 +1,8 @@
 //! What the configuration file says of receivers, routes and times without notifications.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::http::Uri;
 use serde::Deserialize;
@@ -108,6 +109,16 @@ impl Settings {
             let url = template.replace(TRACE_ID, &id.to_ascii_lowercase());
             alert.annotations.entry("trace_url".into()).or_insert(url);
         }
+    }
+
+    /// Until when, by whom and why an alert with these labels is told to nobody, if it is not.
+    pub(crate) fn silence(
+        &self,
+        labels: &BTreeMap<String, String>,
+        now: SystemTime,
+    ) -> Option<String> {
+        let muting = self.windows.iter().filter(|window| window.mutes(labels, now));
+        muting.max_by_key(|window| window.ends(now)).map(|window| window.says(now))
     }
 
     /// Reads every secret once, so that a wrong path is told at the start and not at night.

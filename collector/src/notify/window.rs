@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use jiff::Timestamp;
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use serde::Deserialize;
 
 use super::matcher::{Matcher, all_match};
@@ -18,8 +18,10 @@ pub(crate) struct Window {
     until: Option<SystemTime>,
     weekly: Vec<Weekly>,
     zone: TimeZone,
-    /// Why; shown where the alert would have been.
-    pub(crate) comment: String,
+    /// Who decided that.
+    created_by: Option<String>,
+    /// Why.
+    comment: String,
 }
 
 /// A time of each of some days.
@@ -38,6 +40,7 @@ struct Keys {
     matchers: Vec<Matcher>,
     from: Option<toml::value::Datetime>,
     until: Option<toml::value::Datetime>,
+    created_by: Option<String>,
     comment: String,
     #[serde(default)]
     weekly: Vec<WeeklyKeys>,
@@ -84,6 +87,26 @@ impl Window {
         self.contains(now) && all_match(&self.matchers, labels)
     }
 
+    /// Until when it lasts that `now` is in, as far as it ends.
+    pub(crate) fn ends(&self, now: SystemTime) -> Option<SystemTime> {
+        let local = Timestamp::try_from(now).ok()?.to_zoned(self.zone.clone());
+        let weekly = self.weekly.iter().filter(|it| it.contains(local.weekday(), local.time()));
+        let of_day = weekly.filter_map(|weekly| weekly.ends(&local)).max();
+        [of_day, self.until].into_iter().flatten().min()
+    }
+
+    /// Until when, by whom and why.
+    pub(crate) fn says(&self, now: SystemTime) -> String {
+        let end = self.ends(now).and_then(|end| Timestamp::try_from(end).ok());
+        let until = end.map(|end| end.strftime("until %Y-%m-%d %H:%M UTC").to_string());
+        let by = self.created_by.as_ref().map(|name| format!("by {name}"));
+        let parts: Vec<String> = until.into_iter().chain(by).collect();
+        match self.comment.is_empty() {
+            true => parts.join(", "),
+            false => format!("{}: {}", parts.join(", "), self.comment),
+        }
+    }
+
     fn contains(&self, now: SystemTime) -> bool {
         if self.from.is_some_and(|from| now < from) || self.until.is_some_and(|until| now >= until)
         {
@@ -105,6 +128,14 @@ impl Weekly {
             return on(day) && self.start <= time && time < self.end;
         }
         on(day) && self.start <= time || on(day.previous()) && time < self.end
+    }
+
+    /// The end of the time that `local` is in.
+    fn ends(&self, local: &Zoned) -> Option<SystemTime> {
+        let today = local.date();
+        let day = if local.time() < self.end { today } else { today.tomorrow().ok()? };
+        let end = day.to_datetime(self.end).to_zoned(local.time_zone().clone()).ok()?;
+        Some(end.timestamp().into())
     }
 }
 
@@ -164,7 +195,8 @@ impl Keys {
             })?,
         };
         let weekly = self.weekly.into_iter().map(WeeklyKeys::weekly).collect::<Result<_, _>>()?;
-        Ok(Window { matchers: self.matchers, from, until, weekly, zone, comment: self.comment })
+        let Self { matchers, created_by, comment, .. } = self;
+        Ok(Window { matchers, from, until, weekly, zone, created_by, comment })
     }
 }
 
@@ -246,6 +278,23 @@ mod tests {
         assert!(day.mutes(&labels(), at("2027-07-04T00:00:00Z")), "a whole day");
         assert!(day.mutes(&labels(), at("2027-07-04T23:59:59Z")));
         assert!(!day.mutes(&labels(), at("2027-07-05T00:00:00Z")));
+    }
+
+    #[test]
+    fn it_is_said_until_when_by_whom_and_why() {
+        let night = maintenance(
+            "matchers = []\ncomment = 'backups'\ntimezone = 'Europe/Berlin'\n\
+             weekly = [{ days = ['sat'], start = '23:00', end = '04:00' }]",
+        );
+        let says = "until 2027-07-04 02:00 UTC: backups";
+        assert_eq!(night.says(at("2027-07-03T21:00:00Z")), says, "before midnight");
+        assert_eq!(night.says(at("2027-07-04T01:59:00Z")), says, "and after it");
+        let day = "matchers = []\ncomment = ''\ncreated_by = 'Ann'\nuntil = 2027-07-04T12:00:00Z\n\
+                   weekly = [{ days = ['sun'], start = '00:00', end = '24:00' }]";
+        assert_eq!(
+            maintenance(day).says(at("2027-07-04T08:00:00Z")),
+            "until 2027-07-04 12:00 UTC, by Ann"
+        );
     }
 
     #[test]

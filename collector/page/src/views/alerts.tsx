@@ -3,6 +3,7 @@
 import type { AlertEventRow, AlertRow } from '../api';
 import { absolute, timeOfDay } from '../format';
 import { useQuery } from '../live';
+import { splitFunction } from '../names';
 import { Ago, FunctionLabel, Name } from '../parts/cells';
 import { Link } from '../parts/link';
 import { Table } from '../parts/table';
@@ -34,7 +35,7 @@ export function AlertsView() {
             columns={alertColumns(answer.window.to)}
             rows={answer.rows}
             rowKey={(r) => r.fingerprint}
-            mark={(r) => (r.state === 'firing' && r.severity !== 'none' ? 'hot-row' : '')}
+            mark={(r) => (wakes(r) ? 'hot-row' : '')}
           />
         )}
       </section>
@@ -57,6 +58,16 @@ export function AlertsView() {
       )}
     </>
   );
+}
+
+/** A notification that was sent has told somebody; what became of others is a word of its own. */
+function eventInWords(event: string) {
+  return event.replace(/^notified: /, '').replace(/^sent$/, 'told');
+}
+
+/** Whether somebody is to do something about it. */
+function wakes({ state, severity, silenced }: AlertRow) {
+  return state === 'firing' && severity !== 'none' && !silenced;
 }
 
 function alertColumns(now: number): Column<AlertRow>[] {
@@ -86,7 +97,7 @@ function eventColumns(now: number): Column<AlertEventRow>[] {
         </time>
       ),
     },
-    { id: 'event', label: 'Event', cell: (r) => <Name of={r.event} /> },
+    { id: 'event', label: 'Event', cell: (r) => <Name of={eventInWords(r.event)} /> },
     { id: 'alert', label: 'Alert', cell: (r) => <Name of={r.alert} class="strong" /> },
     { id: 'receiver', label: 'Told', from: 'medium', cell: (r) => <Name of={r.receiver} /> },
     {
@@ -100,6 +111,7 @@ function eventColumns(now: number): Column<AlertEventRow>[] {
 
 function State({ of }: { of: AlertRow }) {
   const flaps = of.flaps ? ', flapping' : '';
+  if (of.silenced) return <span class="badge">firing, silenced{flaps}</span>;
   if (of.state !== 'firing') return <span class="badge">{of.state + flaps}</span>;
   return (
     <span class="badge badge-hot">
@@ -118,7 +130,22 @@ function useSubject({ function: name, service }: AlertRow) {
 function Alert({ of }: { of: AlertRow }) {
   const subject = useSubject(of);
   const name = <Name of={of.alert} class="strong" />;
-  return subject ? <Link to={subject}>{name}</Link> : name;
+  return (
+    <>
+      {subject ? <Link to={subject}>{name}</Link> : name}
+      {(of.service || of.function) && (
+        <p class="narrow-facts">
+          <bdi>{of.service}</bdi>
+          {of.function && <bdi>{splitFunction(of.function).short}</bdi>}
+        </p>
+      )}
+      {of.silenced && (
+        <div class="silence">
+          silenced <bdi>{of.silenced}</bdi>
+        </div>
+      )}
+    </>
+  );
 }
 
 function About({ of }: { of: AlertRow }) {
