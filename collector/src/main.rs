@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(&cli.command);
     let outcome = match cli.command {
-        Command::Serve(settings) => serve(settings),
+        Command::Serve(settings) => serve(&settings),
         Command::Migrate(settings) => command::migrate::run(settings),
         Command::Query(args) => command::query::run(&args),
         Command::Alerts(command) => command::alerts::run(command),
@@ -116,10 +116,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(settings: config::Settings) -> anyhow::Result<()> {
-    let config = settings.resolve()?;
+fn serve(settings: &config::Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve::run(config));
+    let outcome = runtime.block_on(serve::run(|| settings.clone().resolve()));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     outcome
 }

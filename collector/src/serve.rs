@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
-use crate::batch::{Batcher, Reread};
-use crate::config::{ClickHouse, Config};
+use crate::batch::{Batcher, Intake, Reread};
+use crate::config::{ClickHouse, Config, ConfigError};
 use crate::connections;
 use crate::descriptors;
 use crate::engine::{Supervisor, SupervisorOptions};
-use crate::evaluate::Evaluator;
+use crate::evaluate::{self, Evaluator, Reload};
 use crate::forward::Forwarder;
 use crate::log::{Log, RealDisk, Recovered};
 use crate::metrics::Metrics;
@@ -33,9 +34,12 @@ struct Listeners {
     page: TcpListener,
 }
 
-/// Runs until SIGTERM or SIGINT.
-pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+/// Runs until SIGTERM or SIGINT. On SIGHUP it reads the configuration again, and goes on with its
+/// rules and receivers.
+pub(crate) async fn run(reread: impl Fn() -> Result<Config, ConfigError>) -> anyhow::Result<()> {
+    let config = reread()?;
     let mut stop_signal = StopSignal::new()?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot watch for signals")?;
     descriptors::allow_all();
     let listeners = Listeners {
         grpc: bind(config.grpc_listen, "OTLP over gRPC", "--grpc-listen").await?,
@@ -46,20 +50,24 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let (settings, counters) = (config.log.clone(), metrics.log());
     let log = tokio::task::block_in_place(|| Log::open(settings, Box::new(RealDisk), counters))?;
     let (address, engine) = clickhouse(&config.clickhouse).await?;
+    let counters = metrics.evaluate();
     let served = tokio::select! {
         served = serve(&config, listeners, (log, metrics), address, engine.as_ref()) => served,
         () = stop_signal.wait() => Ok(None),
     };
     let outcome = match served {
-        Ok(Some(mut running)) => tokio::select! {
-            () = stop_signal.wait() => {
-                tokio::select! {
-                    () = running.stop(config.stop_within) => {}
-                    () = stop_signal.wait() => tracing::warn!("stopped at once, as asked"),
+        Ok(Some(mut running)) => loop {
+            tokio::select! {
+                () = stop_signal.wait() => {
+                    tokio::select! {
+                        () = running.stop(config.stop_within) => {}
+                        () = stop_signal.wait() => tracing::warn!("stopped at once, as asked"),
+                    }
+                    break Ok(());
                 }
-                Ok(())
+                failed = running.failed() => break Err(failed),
+                _ = hangup.recv() => running.reload(&reread, &counters).await,
             }
-            failed = running.failed() => Err(failed),
         },
         Ok(None) => Ok(()),
         Err(error) => Err(error),
@@ -104,6 +112,7 @@ struct Running {
     batcher: JoinHandle<()>,
     forwarder: Option<JoinHandle<()>>,
     evaluator: JoinHandle<()>,
+    reloads: mpsc::Sender<Reload>,
 }
 
 impl Running {
@@ -117,6 +126,27 @@ impl Running {
         match ended {
             Ok(()) => anyhow!("{what} has ended, which is a bug in holdup"),
             Err(error) => anyhow!("{what} failed, which is a bug in holdup: {error}"),
+        }
+    }
+
+    /// Has rules and receivers read again. What is wrong with them is told, and those that it has go
+    /// on.
+    async fn reload(
+        &self,
+        reread: &impl Fn() -> Result<Config, ConfigError>,
+        counters: &evaluate::Counters,
+    ) {
+        match tokio::task::block_in_place(reread) {
+            Ok(config) => {
+                let reload = Reload { rules: config.alerts.rules, receivers: config.notify };
+                if self.reloads.send(reload).await.is_err() {
+                    tracing::error!("nobody evaluates rules any more, which is a bug in holdup");
+                }
+            }
+            Err(error) => {
+                tracing::error!("{error}; rules and receivers are as before");
+                counters.reloaded(false);
+            }
         }
     }
 
@@ -170,13 +200,7 @@ async fn serve(
     );
     let receiver = Receiver::new(intake.clone(), config.requests.clone(), Arc::clone(&metrics));
     let receiver = if forwarder.is_some() { receiver.that_forwards() } else { receiver };
-    let evaluator = Evaluator::new(
-        config.alerts.clone(),
-        config.notify.clone(),
-        store.clone(),
-        intake.clone(),
-        Arc::clone(&metrics),
-    )?;
+    let evaluator = evaluator(config, &store, &intake, &metrics)?;
     let (stop_serving, stopped) = watch::channel(false);
     let page = Page {
         store,
@@ -212,9 +236,29 @@ async fn serve(
     ];
     let forwarder = forwarder.map(|it| tokio::spawn(it.run(batch_no_more.clone())));
     let batcher = tokio::spawn(batcher.run(batch_no_more));
-    let evaluator = tokio::spawn(evaluator.run(stopped, config.stop_within / 4));
+    let (reloads, reloaded) = mpsc::channel(1);
+    let evaluator = tokio::spawn(evaluator.run(reloaded, stopped, config.stop_within / 4));
     announce(&ready)?;
-    Ok(Some(Running { stop_serving, stop_batching, servers, batcher, forwarder, evaluator }))
+    Ok(Some(Running {
+        stop_serving,
+        stop_batching,
+        servers,
+        batcher,
+        forwarder,
+        evaluator,
+        reloads,
+    }))
+}
+
+/// What evaluates rules, and tells of alerts.
+fn evaluator(
+    config: &Config,
+    store: &Store,
+    intake: &Intake,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Evaluator> {
+    let (alerts, notify) = (config.alerts.clone(), config.notify.clone());
+    Ok(Evaluator::new(alerts, notify, store.clone(), intake.clone(), Arc::clone(metrics))?)
 }
 
 /// Brings the tables up to date, as far as ClickHouse is there.
@@ -283,7 +327,6 @@ struct StopSignal {
 
 impl StopSignal {
     fn new() -> anyhow::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         let on = |kind| signal(kind).context("cannot watch for signals");
         Ok(Self {
             terminate: on(SignalKind::terminate())?,

@@ -60,6 +60,8 @@ pub(crate) struct Counters {
     pub(super) history_lost: Counter,
     /// Writes of the alerts' state that failed.
     pub(super) state_failed: Counter,
+    reloads: Family<OfOutcome, Counter>,
+    reload_ok: Gauge,
 }
 
 impl Counters {
@@ -81,7 +83,10 @@ impl Counters {
             failing: Gauge::default(),
             history_lost: Counter::default(),
             state_failed: Counter::default(),
+            reloads: Family::default(),
+            reload_ok: Gauge::default(),
         };
+        all.reload_ok.set(1);
         let of = all.clone();
         let r = registry;
         r.register("rule_evaluations", "Evaluations of alert rules.", of.evaluations);
@@ -97,6 +102,10 @@ impl Counters {
         r.register("alert_history_lost", lost, of.history_lost);
         let failed = "Writes of the alerts' state that failed.";
         r.register("alert_state_failed", failed, of.state_failed);
+        let reloads = "Times that rules and receivers were read again.";
+        r.register("alert_reloads", reloads, of.reloads);
+        let ok = "1 unless what was read again last could not be used.";
+        r.register("alert_reload_ok", ok, of.reload_ok);
         for (name, help, metric) in [
             ("rule_evaluation", "Time of one evaluation of an alert rule.", of.seconds),
             (
@@ -130,6 +139,13 @@ impl Counters {
             let count = u64::try_from(count).unwrap_or(u64::MAX);
             self.alerts.get_or_create(&OfState { state }).set(count);
         }
+    }
+
+    /// Rules and receivers were read again, or could not be used.
+    pub(crate) fn reloaded(&self, ok: bool) {
+        let outcome = if ok { "ok" } else { "failed" };
+        self.reloads.get_or_create(&OfOutcome { outcome }).inc();
+        self.reload_ok.set(i64::from(ok));
     }
 
     pub(super) fn entered(&self, to: To) {

@@ -10,6 +10,7 @@ mod history;
 mod kept;
 mod leader;
 mod own;
+mod reload;
 mod schedule;
 mod silences;
 mod tell;
@@ -39,6 +40,7 @@ use crate::store::{Store, StoreError};
 
 pub(crate) use ask::{ask, timing};
 pub(crate) use counters::Counters;
+pub(crate) use reload::Reload;
 
 use ask::{AskError, ms};
 
@@ -99,12 +101,14 @@ pub(crate) struct Evaluator {
     retired: BTreeMap<String, Machine>,
     leadership: Leadership,
     lead: watch::Sender<Lead>,
+    /// When ClickHouse was asked last what receivers were told.
     asked_told_ms: u64,
     silences: Silences,
     own: Own,
     history: History,
     notifier: Option<Notifier>,
     sent: mpsc::Receiver<Sent>,
+    noted: mpsc::Sender<Sent>,
     /// When what fires began, by fingerprint, until a receiver was told.
     untold: BTreeMap<String, u64>,
     told_ms: u64,
@@ -133,15 +137,9 @@ impl Evaluator {
         let retired = kept.rules.into_iter().map(|(name, rule)| (name, rule.machine())).collect();
         let counters = metrics.evaluate();
         counters.rules.set(i64::try_from(rules.len()).unwrap_or(i64::MAX));
-        let (lead, heard) = watch::channel(Lead::default());
+        let lead = watch::Sender::new(Lead::default());
         let (noted, sent) = mpsc::channel(SENT_MAX);
-        let notifier = if receivers.receivers.is_empty() {
-            None
-        } else {
-            let folder = settings.state_dir.clone();
-            Some(Notifier::start(receivers.clone(), folder, heard, noted, metrics.notify())?)
-        };
-        Ok(Self {
+        let mut evaluator = Self {
             history: History::start(store.clone(), counters.clone()),
             leadership: Leadership::new(kept.evaluator),
             settings,
@@ -156,22 +154,27 @@ impl Evaluator {
             asked_told_ms: 0,
             silences: Silences::with(kept.silenced),
             own: Own::default(),
-            notifier,
+            notifier: None,
             sent,
+            noted,
             untold: BTreeMap::new(),
             told_ms: 0,
             kept_ms: 0,
-        })
+        };
+        evaluator.start_notifier()?;
+        Ok(evaluator)
     }
 
     /// Evaluates until it is stopped, and then ends what it began, within a time.
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>, within: Duration) {
+    pub(crate) async fn run(
+        mut self,
+        mut reloads: mpsc::Receiver<Reload>,
+        mut stop: watch::Receiver<bool>,
+        within: Duration,
+    ) {
         let began = Instant::now();
         let clock = || ms(began.elapsed());
-        // The first turn is the one in which collectors agree on who leads.
-        let intervals = self.rules.iter().map(|tracked| ms(tracked.rule.interval));
-        let mut schedule =
-            Schedule::new([leader::INTERVAL_MS].into_iter().chain(intervals), clock());
+        let mut schedule = self.schedule(clock());
         self.agree_on_leader().await;
         self.retire(now_ms());
         loop {
@@ -180,6 +183,10 @@ impl Evaluator {
                 biased;
                 _ = stop.changed() => break,
                 Some(sent) = self.sent.recv() => self.note(&sent),
+                Some(reload) = reloads.recv() => {
+                    self.reload(reload).await;
+                    schedule = self.schedule(clock());
+                }
                 () = tokio::time::sleep_until((began + due).into()) => {
                     let Some(number) = schedule.pick(clock()) else { continue };
                     match number.checked_sub(1) {
@@ -191,6 +198,12 @@ impl Evaluator {
             }
         }
         self.end(within).await;
+    }
+
+    /// The first turn is the one in which collectors agree on who leads.
+    fn schedule(&self, now_ms: u64) -> Schedule {
+        let intervals = self.rules.iter().map(|tracked| ms(tracked.rule.interval));
+        Schedule::new([leader::INTERVAL_MS].into_iter().chain(intervals), now_ms)
     }
 
     async fn end(mut self, within: Duration) {

@@ -122,6 +122,19 @@ impl Notifier {
         Ok(Self { settings, updates, task: tokio::spawn(courier.run(updated, lead)) })
     }
 
+    /// Whether it could start with these settings.
+    ///
+    /// # Errors
+    ///
+    /// Where a secret or a certificate can't be read.
+    pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
+        settings.check_secrets()?;
+        for receiver in &settings.receivers {
+            Sender::new(receiver.clone(), settings.external_url.clone())?;
+        }
+        Ok(())
+    }
+
     /// Takes all alerts that fire, and those resolved in the last 15 minutes. What was told of and
     /// is not among them for five minutes is taken for resolved: give nothing rather than a part
     /// when a query failed.
