@@ -77,7 +77,9 @@ fn a_thousand_alerts_are_told_once_and_ended_once_through_a_restart() {
     let listed = body["alerts"].as_array().map_or(0, Vec::len) as u64;
     assert_eq!(listed + body["truncatedAlerts"].as_u64().unwrap_or(0), 1_000);
     assert_eq!(named(&alertmanager.alerts(), "Quiet"), 0, "it is silenced here");
-    assert_eq!(named(&alertmanager.alerts(), "HoldupWatchdog"), 1);
+    eventually("Alertmanager knows of the watchdog", || {
+        (named(&alertmanager.alerts(), "HoldupWatchdog") == 1).then_some(())
+    });
     let groups = alertmanager.groups();
     let many = groups.iter().find(|group| group["labels"]["alertname"] == "Many");
     assert_eq!(many.map(|group| group["alerts"].as_array().map(Vec::len)), Some(Some(1_000)));
