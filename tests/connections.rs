@@ -1,13 +1,20 @@
 //! Connections: how many, how idle, how slow, and how they end.
 
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Instant;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use holdup_tests::collector::{Collector, PATIENCE, eventually, get};
+use hyper::body::{Body, Frame};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::time::{Instant, Interval, interval_at};
+use tonic::codegen::{Bytes, Service, http};
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
@@ -86,7 +93,7 @@ fn a_head_that_does_not_end_is_not_waited_for() {
     let collector = collector();
     let mut slow = connect(&collector.http());
     slow.write_all(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\n").expect("it reads");
-    let began = Instant::now();
+    let began = std::time::Instant::now();
     let mut answer = Vec::new();
     // It is closed, with an answer or without.
     let _reset = slow.read_to_end(&mut answer);
@@ -105,6 +112,97 @@ fn a_body_that_does_not_end_is_not_waited_for() {
     let mut answer = String::new();
     slow.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+/// The beginning of a gRPC message, and then a byte of it each time that so long has passed.
+struct Drips {
+    first: Bytes,
+    every: Interval,
+}
+
+impl Body for Drips {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let mut sent = std::mem::take(&mut self.first);
+        if sent.is_empty() {
+            std::task::ready!(self.every.poll_tick(context));
+            sent = Bytes::from_static(&[0]);
+        }
+        Poll::Ready(Some(Ok(Frame::data(sent))))
+    }
+}
+
+/// What is answered to a message of which `first` comes at once, and then so little: the code and
+/// the text.
+async fn dripped(url: &str, first: Bytes, every: Duration) -> (String, String) {
+    let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL");
+    let mut channel = endpoint.connect().await.expect("it listens");
+    let every = interval_at(Instant::now() + every, every);
+    let path = "opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    let request = http::Request::post(format!("{url}/{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(tonic::body::Body::new(Drips { first, every }));
+    poll_fn(|context| channel.poll_ready(context)).await.expect("it is connected");
+    let answer = channel.call(request.expect("a request")).await.expect("it answers");
+    let told = |name: &str| {
+        let value = answer.headers().get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    (told("grpc-status"), told("grpc-message"))
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime")
+}
+
+/// The head of a message of 64 KiB.
+const HEAD: [u8; 5] = [0, 0, 1, 0, 0];
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[test]
+fn a_grpc_message_that_drips_or_goes_silent_is_not_waited_for() {
+    let collector = collector();
+    let refused = "holdup_requests_refused_total{transport=\"grpc\",reason=\"body\"}";
+    let count = || {
+        let text = get(&format!("{}/metrics", collector.page())).text;
+        let line = text.lines().find_map(|line| line.strip_prefix(refused)?.trim().parse().ok());
+        line.unwrap_or(0_u64)
+    };
+    let before = count();
+    // Each byte that comes keeps it from being silent, and all of them come too late.
+    for (every, expected) in
+        [(HOUR, "nothing of the body"), (Duration::from_secs(1), "within 30 s")]
+    {
+        let first = Bytes::copy_from_slice(&HEAD);
+        let (code, text) = runtime().block_on(dripped(&collector.grpc(), first, every));
+        assert_eq!(code, i32::from(Code::DeadlineExceeded).to_string(), "{text}");
+        assert!(text.replace("%20", " ").contains(expected), "{text}");
+    }
+    assert!(count() >= before + 2);
+}
+
+#[test]
+fn grpc_messages_that_do_not_end_have_a_bound_on_memory() {
+    let data = tempfile::tempdir().expect("a folder");
+    let few = Collector::start_in(data, &["--waiting-bytes-max", "100000"]);
+    let first = Bytes::from([&HEAD[..], &[0; 60_000]].concat());
+    // Each has room for itself, and both together have not.
+    let url = few.grpc();
+    let (code, text) = runtime().block_on(async {
+        tokio::select! {
+            told = dripped(&url, first.clone(), HOUR) => told,
+            told = dripped(&url, first.clone(), HOUR) => told,
+        }
+    });
+    assert_eq!(code, i32::from(Code::Unavailable).to_string(), "{text}");
+    assert!(text.contains("overloaded"), "{text}");
 }
 
 /// What the health service says of a service: its status, 1 when it serves.

@@ -252,3 +252,31 @@ impl Drop for UnderWay {
         self.0.under_way.fetch_sub(1, Ordering::AcqRel);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::Router;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::watch;
+
+    use super::{Bounds, serve};
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_is_ended() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let bounds = Bounds { silent_max: Duration::from_millis(50), ..Bounds::default() };
+        let (stop, stopped) = watch::channel(false);
+        let serving =
+            tokio::spawn(serve(listener, Router::new(), bounds, Arc::new(Metrics::new()), stopped));
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0, "it is closed, and nothing is said");
+        stop.send_replace(true);
+        serving.await.unwrap();
+    }
+}

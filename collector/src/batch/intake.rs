@@ -72,6 +72,11 @@ impl Intake {
         Ok(Room { all: Arc::clone(&self.room), held })
     }
 
+    /// The most bytes that there is room for.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     /// Returns once the request is on disk, or with the reason why it is not. A request that is
     /// there already is not written again.
     pub(crate) async fn take(

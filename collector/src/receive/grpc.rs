@@ -10,12 +10,14 @@ use axum::http::HeaderValue;
 use axum::response::Response;
 use axum::routing::post;
 use bytes::{Buf, BufMut, Bytes};
+use http_body_util::BodyExt;
 use prost::Message;
 use tokio::time::timeout;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::arriving::{Arriving, Unarrived};
 use super::read::{self, Unreadable};
 use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, RequestLimits};
 use crate::batch::NotTaken;
@@ -30,7 +32,7 @@ const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
-/// How long a request may take to arrive and to be taken.
+/// How long a request may take to be taken, its body included.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The gRPC services, as the HTTP/2 paths that they are.
@@ -50,6 +52,12 @@ pub(crate) fn routes(receiver: Receiver) -> Router {
 async fn export(State(receiver): State<Receiver>, request: Request, signal: Signal) -> Response {
     let metrics = Arc::clone(&receiver.metrics);
     let bytes_max = receiver.limits.grpc_bytes_max;
+    let (head, body) = request.into_parts();
+    let body = match Arriving::into_room(body, &receiver.intake) {
+        Ok(body) => body.map_err(unarrived),
+        Err(reason) => return come_again(&reason).into_http(),
+    };
+    let request = Request::from_parts(head, body);
     let mut grpc = tonic::server::Grpc::new(RawCodec)
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Zstd)
@@ -68,6 +76,7 @@ async fn export(State(receiver): State<Receiver>, request: Request, signal: Sign
     // try again, and one that does not decompress or ends too early as INTERNAL.
     if let Some(status) = response.headers_mut().get_mut("grpc-status") {
         let (code, reason) = match status.as_bytes() {
+            b"4" => ("4", "body"),
             b"11" => ("8", "body"),
             b"13" => ("3", "corrupt"),
             _ => return response,
@@ -157,6 +166,15 @@ fn refused(unreadable: Unreadable) -> Status {
 }
 
 /// UNAVAILABLE, with the time after which to try again.
+/// What a client is told whose message did not come whole.
+fn unarrived(error: Unarrived) -> Status {
+    match error {
+        Unarrived::Late | Unarrived::Silent => Status::deadline_exceeded(error.to_string()),
+        Unarrived::NotTaken(reason) => come_again(&reason),
+        Unarrived::Broken(error) => Status::from_error(Box::new(error)),
+    }
+}
+
 fn come_again(reason: &NotTaken) -> Status {
     let wait = Duration::from_secs(RETRY_AFTER_SECONDS);
     let details = ErrorDetails::with_retry_info(Some(wait));

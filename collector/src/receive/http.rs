@@ -1,7 +1,6 @@
 //! OTLP over HTTP, protobuf and JSON on one port.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -10,11 +9,12 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_A
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
-use tokio::time::timeout;
 use tonic::Code;
 
+use super::arriving::{Arriving, Unarrived};
 use super::body::{self, BodyError};
 use super::read::{self, Unreadable};
 use super::size::TooMany;
@@ -24,9 +24,6 @@ use crate::clock::now_ns;
 use crate::decode::Decoded;
 use crate::metrics::Transport;
 use crate::request::{Encoding, Format, Kind, Request as Taken, Signal, fingerprint};
-
-/// How long a body may take to arrive.
-const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The HTTP endpoint.
 pub(crate) fn routes(receiver: Receiver) -> Router {
@@ -93,10 +90,7 @@ async fn answer(
     // A body that does not tell its length may take all that is allowed.
     let length = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     let mut room = receiver.intake.reserve(length.unwrap_or(bytes_max).min(bytes_max))?;
-    let body = match timeout(BODY_TIME_MAX, receive(body, bytes_max)).await {
-        Ok(body) => body?,
-        Err(_late) => return Err(Refused::Slow),
-    };
+    let body = receive(body, bytes_max).await?;
     if signal == Signal::Logs && format == Format::Json && !receiver.forwards {
         return Ok(receiver.not_kept(signal));
     }
@@ -135,8 +129,8 @@ enum Refused {
     TooMany(TooMany),
     #[error("the body is {0}")]
     Corrupt(Unreadable),
-    #[error("the body did not come within {} s", BODY_TIME_MAX.as_secs())]
-    Slow,
+    #[error("{0}")]
+    Slow(Unarrived),
     #[error("reading the body failed, which is a bug in holdup")]
     Failed,
     #[error(transparent)]
@@ -157,7 +151,7 @@ impl Refused {
     /// Its reason on `/metrics`; what is only put off is not counted as refused.
     fn counted_as(&self) -> Option<&'static str> {
         match self {
-            Self::Body(_) | Self::TooMany(_) | Self::Slow => Some("body"),
+            Self::Body(_) | Self::TooMany(_) | Self::Slow(_) => Some("body"),
             Self::Corrupt(_) | Self::Failed => Some("corrupt"),
             Self::NotTaken(_) => None,
         }
@@ -174,7 +168,7 @@ impl Refused {
             Self::Body(BodyError::Corrupt { .. }) | Self::Corrupt(_) => {
                 (StatusCode::BAD_REQUEST, Code::InvalidArgument)
             }
-            Self::Slow => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+            Self::Slow(_) => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
             Self::NotTaken(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         };
@@ -186,15 +180,24 @@ impl Refused {
     }
 }
 
-async fn receive(body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
-    axum::body::to_bytes(body, bytes_max).await.map_err(|error| {
-        match std::error::Error::source(&error) {
-            Some(source) if source.is::<http_body_util::LengthLimitError>() => {
-                BodyError::TooLarge(bytes_max)
-            }
-            _ => BodyError::Corrupt { encoding: "HTTP body", reason: error.to_string() },
-        }
+async fn receive(body: Body, bytes_max: usize) -> Result<Bytes, Refused> {
+    let error = match Limited::new(Arriving::new(body), bytes_max).collect().await {
+        Ok(collected) => return Ok(collected.to_bytes()),
+        Err(error) => error,
+    };
+    if error.is::<LengthLimitError>() {
+        return Err(BodyError::TooLarge(bytes_max).into());
+    }
+    Err(match error.downcast::<Unarrived>().map(|error| *error) {
+        Ok(Unarrived::NotTaken(reason)) => reason.into(),
+        Ok(slow @ (Unarrived::Late | Unarrived::Silent)) => Refused::Slow(slow),
+        Ok(Unarrived::Broken(error)) => broken(&error),
+        Err(error) => broken(&*error),
     })
+}
+
+fn broken(error: &dyn std::error::Error) -> Refused {
+    BodyError::Corrupt { encoding: "HTTP body", reason: error.to_string() }.into()
 }
 
 fn success(format: Format, response: &ExportTraceServiceResponse) -> Response {

@@ -3,6 +3,7 @@
 //! A request is read, then written to the log, and acknowledged once it is on disk there. What is
 //! not acknowledged is not kept.
 
+mod arriving;
 mod body;
 #[cfg(test)]
 mod fuzz;
