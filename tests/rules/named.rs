@@ -18,10 +18,8 @@ const PAGES: [&str; 6] = [
 fn unknown_tests(files: &[File]) -> Vec<String> {
     let sources = files.iter().filter(|file| file.has_extension("rs") || file.has_extension("mjs"));
     let sources = sources.map(|file| file.text.as_str()).collect::<Vec<_>>();
-    let is_known = |name: &str| {
-        let head = format!("fn {name}(");
-        sources.iter().any(|text| text.contains(&head))
-    };
+    let tests = sources.iter().flat_map(|text| tests_of(text)).collect::<BTreeSet<_>>();
+    let is_known = |name: &str| tests.contains(name);
     let mut unknown = Vec::new();
     for page in files.iter().filter(|file| PAGES.contains(&file.path.as_str())) {
         let mut names_tests = false;
@@ -39,6 +37,51 @@ fn unknown_tests(files: &[File]) -> Vec<String> {
         }
     }
     unknown
+}
+
+/// The names of a source's tests: functions with an attribute that says so.
+fn tests_of(text: &str) -> Vec<&str> {
+    let (mut tests, mut is_test) = (Vec::new(), false);
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[") {
+            is_test |= line == "#[test]" || line.starts_with("#[tokio::test");
+        } else if !line.starts_with("//") {
+            let head = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+            let name = head.and_then(|head| head.split('(').next());
+            tests.extend(name.filter(|_| is_test));
+            is_test = false;
+        }
+    }
+    tests
+}
+
+/// Guarantees and bounds that name no test.
+fn rows_without_tests(files: &[File]) -> Vec<String> {
+    let mut without = Vec::new();
+    for page in files.iter().filter(|file| file.path == "docs/guarantees.md") {
+        let mut names_tests = false;
+        for (number, line) in (1..).zip(page.text.lines()) {
+            let Some(last) = last_cell(line) else {
+                names_tests = false;
+                continue;
+            };
+            if names_tests && !last.starts_with("---") && names(last).next().is_none() {
+                without.push(format!("{}:{number}: name the test that holds this", page.path));
+            }
+            names_tests |= last == "test";
+        }
+    }
+    without
+}
+
+#[test]
+fn every_guarantee_names_its_test() {
+    obey(rows_without_tests);
+    let page = "| guarantee | test |\n|---|---|\n| a | `a_test` |\n| b | some day |\n";
+    caught(
+        &rows_without_tests(&[File::new("docs/guarantees.md", page)]),
+        "docs/guarantees.md:4: name the test that holds this",
+    );
 }
 
 /// The duties of a receiver that have a number.
@@ -96,7 +139,7 @@ fn a_name_without_a_test_is_caught() {
                 | `another_column` | `here_it_is`, `tests::not_here_at_all` |\n";
     let files = [
         File::new("docs/conformance.md", page),
-        File::new("a.rs", "#[test]\nfn here_it_is() {}\n"),
+        File::new("a.rs", "#[test]\nfn here_it_is() {}\n\nfn not_here_at_all() {}\n"),
     ];
     caught(&unknown_tests(&files), "docs/conformance.md:7: there is no test not_here_at_all");
 }
