@@ -16,7 +16,7 @@ use prost::Message;
 use crate::receiving::{FromText, JSON, PROTOBUF, collector, now_ns, request, send};
 
 /// A report of a service on 1,000 polls of which 30 took 20 ms or so, and on its runtime.
-fn report(service: &str) -> ExportMetricsServiceRequest {
+pub(crate) fn report(service: &str) -> ExportMetricsServiceRequest {
     use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
     use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
     let of = |key: &str, text: &str| {
@@ -62,7 +62,7 @@ fn metric(name: &str, data: Data) -> Metric {
     Metric { name: name.into(), data: Some(data), ..Metric::default() }
 }
 
-fn send_metrics(collector: &Collector, request: &ExportMetricsServiceRequest) -> Answer {
+pub(crate) fn send_metrics(collector: &Collector, request: &ExportMetricsServiceRequest) -> Answer {
     post(&format!("{}/v1/metrics", collector.http()), &[PROTOBUF], request.encode_to_vec())
 }
 

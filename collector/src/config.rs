@@ -149,6 +149,9 @@ pub(crate) struct Settings {
     #[arg(long, env = "HOLDUP_BATCH_INTERVAL", value_name = "TIME", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
     batch_interval: Option<Duration>,
+    /// Rows of a full batch; where more come it grows to four times as many [default: 50000]
+    #[arg(long, env = "HOLDUP_BATCH_ROWS", value_name = "COUNT")]
+    batch_rows: Option<usize>,
     /// Where the embedded engine serves ClickHouse's HTTP interface [default: 127.0.0.1:8123]
     #[arg(long, env = "HOLDUP_ENGINE_LISTEN", value_name = "ADDR")]
     engine_listen: Option<SocketAddr>,
@@ -252,6 +255,7 @@ impl Settings {
             log_free_min: self.log_free_min.or(file.log_free_min),
             log_segment_bytes: self.log_segment_bytes.or(file.log_segment_bytes),
             batch_interval: self.batch_interval.or(file.batch_interval),
+            batch_rows: self.batch_rows.or(file.batch_rows),
             engine_listen: self.engine_listen.or(file.engine_listen),
             engine_library: self.engine_library.or(file.engine_library),
             episode_gap: self.episode_gap.or(file.episode_gap),
@@ -326,6 +330,7 @@ impl Settings {
             batches: batch::Settings {
                 waiting_bytes_max: at_least_1("waiting-bytes-max", self.waiting_bytes_max)?
                     .unwrap_or(batches.waiting_bytes_max),
+                rows_max: at_least_1("batch-rows", self.batch_rows)?.unwrap_or(batches.rows_max),
                 interval: self.batch_interval.unwrap_or(batches.interval),
                 names,
                 fold: fold::Settings::with_gap(gap),

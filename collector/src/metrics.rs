@@ -120,6 +120,7 @@ struct Batches {
     put_aside: Counter,
     taken_out: Family<From, Counter>,
     oldest_seconds: Gauge<f64, AtomicU64>,
+    live_seconds: Gauge<f64, AtomicU64>,
 }
 
 impl Batches {
@@ -129,6 +130,10 @@ impl Batches {
         let oldest_seconds = Gauge::default();
         let help = "Age of the oldest request that ClickHouse does not have.";
         r.register_with_unit("log_oldest", help, Unit::Seconds, oldest_seconds.clone());
+        let live_seconds = Gauge::default();
+        let help =
+            "The same of requests that go ahead of a backlog, or of all where there is none.";
+        r.register_with_unit("log_live", help, Unit::Seconds, live_seconds.clone());
         let again = "Tries after the first, each of a batch's rows of one table.";
         let not_found = "Times that a batch was answered as stored and was not there.";
         let late = "Batches sent again when the tables may have forgotten their tokens.";
@@ -142,6 +147,7 @@ impl Batches {
             put_aside: add(r, "requests_put_aside", aside),
             taken_out: add(r, "log_taken_out", "Requests out of the log, by where they were read."),
             oldest_seconds,
+            live_seconds,
         }
     }
 }
@@ -393,10 +399,11 @@ impl Metrics {
     pub(crate) fn text(
         &self,
         bytes_waiting: u64,
-        oldest_age_ns: u64,
+        (oldest_age_ns, live_age_ns): (u64, u64),
         engine_restarts: u64,
     ) -> String {
         self.batches.oldest_seconds.set(Duration::from_nanos(oldest_age_ns).as_secs_f64());
+        self.batches.live_seconds.set(Duration::from_nanos(live_age_ns).as_secs_f64());
         self.bytes_waiting.set(bytes_waiting);
         self.engine_restarts.set(engine_restarts);
         let mut out = String::new();

@@ -300,7 +300,7 @@ fn forwarder(
 /// How the rows of an entry of the log are made again.
 fn reread(limits: &RequestLimits) -> Reread {
     let limits = limits.span.clone();
-    Box::new(move |entry| receive::rows_again(entry, &limits).map_err(|error| error.to_string()))
+    Arc::new(move |entry| receive::rows_again(entry, &limits).map_err(|error| error.to_string()))
 }
 
 /// One line on stdout, for whoever started it.

@@ -37,11 +37,12 @@ struct Shared {
 
 struct State {
     to: String,
-    fault: Option<Fault>,
+    /// What spoils the next insert into a table.
+    fault: Option<(Fault, &'static str)>,
     /// Whether something else answers everything, with 200 and nothing in it.
     is_away: bool,
-    /// Whether answers to inserts are held back,
-    holds: bool,
+    /// Answers to inserts are held back whose rows have this text,
+    holds: Option<&'static str>,
     /// and how many are.
     held: usize,
 }
@@ -51,11 +52,18 @@ impl Shared {
         self.state.lock().expect("not poisoned")
     }
 
-    /// Returns once answers are passed on.
-    fn hold(&self) {
+    /// Returns once the answer to an insert of these rows is passed on.
+    fn hold(&self, rows: &[u8]) {
+        let has = |text: &str| {
+            text.is_empty() || rows.windows(text.len()).any(|of| of == text.as_bytes())
+        };
+        let held = |state: &mut State| state.holds.is_some_and(has);
         let mut state = self.state();
+        if !held(&mut state) {
+            return;
+        }
         state.held += 1;
-        let mut state = self.released.wait_while(state, |state| state.holds).expect("not poisoned");
+        let mut state = self.released.wait_while(state, held).expect("not poisoned");
         state.held -= 1;
     }
 }
@@ -65,7 +73,7 @@ impl Proxy {
     pub(super) fn start(to: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
-        let state = Mutex::new(State { to, fault: None, is_away: false, holds: false, held: 0 });
+        let state = Mutex::new(State { to, fault: None, is_away: false, holds: None, held: 0 });
         let shared = Arc::new(Shared { state, released: Condvar::new() });
         let of_thread = Arc::clone(&shared);
         std::thread::spawn(move || {
@@ -88,9 +96,14 @@ impl Proxy {
         self.shared.state().to = to;
     }
 
-    /// Spoils the next insert.
+    /// Spoils the next insert of polls.
     pub(super) fn fail_insert(&self, fault: Fault) {
-        self.shared.state().fault = Some(fault);
+        self.fail_insert_into("poll_spans", fault);
+    }
+
+    /// Spoils the next insert into a table.
+    pub(super) fn fail_insert_into(&self, table: &'static str, fault: Fault) {
+        self.shared.state().fault = Some((fault, table));
     }
 
     /// Whether the fault came to pass.
@@ -103,9 +116,15 @@ impl Proxy {
         self.shared.state().is_away = is_away;
     }
 
-    /// Holds the answers to inserts back from here on: ClickHouse has their rows.
+    /// Holds the answers to inserts of polls back from here on: ClickHouse has their rows.
     pub(super) fn hold_answers(&self) {
-        self.shared.state().holds = true;
+        self.hold_answers_about("");
+    }
+
+    /// The same of those that have a text in their rows; all others are passed on.
+    pub(super) fn hold_answers_about(&self, text: &'static str) {
+        self.shared.state().holds = Some(text);
+        self.shared.released.notify_all();
     }
 
     /// How many answers are held back.
@@ -115,30 +134,22 @@ impl Proxy {
 
     /// Passes on what was held back, and all else from here on.
     pub(super) fn release_answers(&self) {
-        self.shared.state().holds = false;
+        self.shared.state().holds = None;
         self.shared.released.notify_all();
     }
 }
 
 /// One connection: one request, whose answer ends it.
 fn pass(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        if client.read(&mut byte)? == 0 {
-            return Ok(());
-        }
-        head.push(byte[0]);
-    }
-    let text = String::from_utf8_lossy(&head).into_owned();
-    let insert = text.contains("INSERT") && text.contains("poll_spans");
-    let (to, fault, holds) = {
+    let Some(text) = read_head(&mut client)? else { return Ok(()) };
+    let is_into = |table: &str| text.contains("INSERT") && text.contains(table);
+    let (to, fault) = {
         let mut state = shared.state();
         let fault = match state.is_away {
             true => Some(Fault::Swallows),
-            false => state.fault.take_if(|_| insert),
+            false => state.fault.take_if(|(_, table)| is_into(table)).map(|(fault, _)| fault),
         };
-        (state.to.clone(), fault, state.holds && insert)
+        (state.to.clone(), fault)
     };
     let has_rows = text.to_ascii_lowercase().contains("transfer-encoding: chunked");
     match fault {
@@ -166,20 +177,24 @@ fn pass(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
         into.shutdown(Shutdown::Both)?;
         return client.shutdown(Shutdown::Both);
     }
-    std::thread::spawn(move || std::io::copy(&mut from, &mut into));
-    if fault.is_none() && !holds {
-        // A server that dies resets the connection: the client is to see an end, too.
-        let copied = std::io::copy(&mut server, &mut client);
-        client.shutdown(Shutdown::Both)?;
-        return copied.map(drop);
-    }
+    let rows = Arc::new(Mutex::new(Vec::new()));
+    let noted = is_into("poll_spans").then(|| Arc::clone(&rows));
+    std::thread::spawn(move || copy(&mut from, &mut into, noted.as_deref()));
     server.set_read_timeout(Some(Duration::from_secs(30)))?;
     let mut answer = Vec::new();
-    server.read_to_end(&mut answer)?;
-    if holds {
-        shared.hold();
-        client.write_all(&answer)?;
+    if fault.is_none() {
+        // A server that dies resets the connection: the client is to see an end, too.
+        let copied = if is_into("poll_spans") {
+            let read = server.read_to_end(&mut answer);
+            shared.hold(&rows.lock().expect("not poisoned"));
+            read.and_then(|_| client.write_all(&answer))
+        } else {
+            std::io::copy(&mut server, &mut client).map(drop)
+        };
+        client.shutdown(Shutdown::Both)?;
+        return copied;
     }
+    server.read_to_end(&mut answer)?;
     match fault {
         Some(Fault::CutsAnswer) => client.write_all(&answer[..answer.len().min(9)])?,
         Some(Fault::Says500) => client.write_all(
@@ -188,6 +203,37 @@ fn pass(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
         _ => {}
     }
     client.shutdown(Shutdown::Both)
+}
+
+/// The head of a request, if one comes.
+fn read_head(client: &mut TcpStream) -> std::io::Result<Option<String>> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        if client.read(&mut byte)? == 0 {
+            return Ok(None);
+        }
+        head.push(byte[0]);
+    }
+    Ok(Some(String::from_utf8_lossy(&head).into_owned()))
+}
+
+/// Passes on what comes, and notes it where that is wanted.
+fn copy(
+    from: &mut TcpStream,
+    into: &mut TcpStream,
+    noted: Option<&Mutex<Vec<u8>>>,
+) -> std::io::Result<()> {
+    let mut some = [0; 16 << 10];
+    loop {
+        let read = from.read(&mut some)?;
+        if read == 0 {
+            return Ok(());
+        }
+        if let Some(noted) = noted {
+            noted.lock().expect("not poisoned").extend_from_slice(&some[..read]);
+        }
+        into.write_all(&some[..read])?;
+    }
 }
 
 /// Takes rows in, which come in chunks.

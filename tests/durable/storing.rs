@@ -7,7 +7,8 @@ use prost::Message;
 use super::engine::Engine;
 use super::proxy::{Fault, Proxy};
 use super::{assert_once, folder, metric};
-use crate::receiving::{PROTOBUF, request, send};
+use crate::measuring::{report, send_metrics};
+use crate::receiving::{JSON, PROTOBUF, now_ns, request, send};
 
 #[test]
 fn an_insert_that_succeeds_and_stores_nothing_is_found_out_and_sent_again() {
@@ -26,6 +27,39 @@ fn an_insert_that_succeeds_and_stores_nothing_is_found_out_and_sent_again() {
     eventually("it is asked again and again", || (not_found() > 7).then_some(()));
     proxy.answers_itself(false);
     assert_once(&collector, "empty", 20);
+}
+
+#[test]
+fn rows_of_any_table_that_are_not_stored_are_found_out_and_sent_again() {
+    let data = folder();
+    let engine = Engine::start(&data.path().join("engine"));
+    let proxy = Proxy::start(engine.address());
+    let collector = Collector::start(data.path(), &["--clickhouse-url", &proxy.url()]);
+    let suspect = |id: u64| {
+        serde_json::json!({"resourceSpans": [{
+            "resource": {"attributes": [
+                {"key": "service.name", "value": {"stringValue": "empty"}}]},
+            "scopeSpans": [{"scope": {"name": "app"}, "spans": [{
+                "traceId": format!("{id:032x}"), "spanId": format!("{id:016x}"),
+                "name": "checkout", "startTimeUnixNano": (now_ns() - 1_000_000_000).to_string(),
+                "endTimeUnixNano": now_ns().to_string(),
+                "attributes": [{"key": "busy_ns", "value": {"intValue": "150000000"}}]}]}]}]})
+    };
+    let tables = ["poll_histograms", "runtime_gauges", "heartbeats", "suspects"];
+    for (found_out, table) in (1..).zip(tables) {
+        proxy.fail_insert_into(table, Fault::Swallows);
+        let answer = if table == "suspects" {
+            send(&collector, &[JSON], suspect(found_out).to_string().into_bytes())
+        } else {
+            send_metrics(&collector, &report("empty"))
+        };
+        assert_eq!(answer.status, 200, "{answer:?}");
+        collector.settle();
+        assert!(proxy.is_well(), "{table}");
+        assert_eq!(metric(&collector, "holdup_batches_not_found_total"), found_out, "{table}");
+    }
+    let stored = "SELECT (SELECT sum(calls) FROM poll_histograms),                   (SELECT count() FROM runtime_gauges), (SELECT count() FROM suspects) FORMAT TSV";
+    assert_eq!(collector.sql(stored), "3000\t6\t1");
 }
 
 #[test]

@@ -9,9 +9,11 @@ use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout};
 
+use super::ahead::Ahead;
 use super::aside::Aside;
-use super::flight::Flight;
+use super::gather::FOLD_TICK;
 use super::intake::Intake;
+use super::lane::Lane;
 use super::mark::{BatchMark, Mark, Resume};
 use super::names::{NameLimits, Names};
 use super::progress::Progress;
@@ -24,15 +26,17 @@ use crate::clock::now_ns;
 use crate::fold::{Change, Fold, Outline, Settings as FoldSettings};
 use crate::log::{Log, Recovered};
 use crate::metrics::Metrics;
-use crate::store::{RecentEpisode, Store, StoreError};
+use crate::store::{RecentEpisode, Store, StoreError, Table};
 
 /// Bounds of batches, and of what waits in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// A batch is sent when it has so many rows,
+    /// A batch is sent when it has so many rows, or four times as many where more come,
     pub(crate) rows_max: usize,
     /// or so many bytes,
     pub(crate) bytes_max: usize,
+    /// or so many, of those that have more rows,
+    pub(crate) grown_bytes_max: usize,
     /// or its first entry waits for so long and the last batch was sent so long ago.
     pub(crate) interval: Duration,
     /// Bytes of requests under way, and about as many of rows that wait.
@@ -50,6 +54,7 @@ impl Default for Settings {
         Self {
             rows_max: 50_000,
             bytes_max: 32 << 20,
+            grown_bytes_max: 64 << 20,
             interval: Duration::from_secs(2),
             waiting_bytes_max: 256 << 20,
             repeats_max: 250_000,
@@ -72,28 +77,32 @@ pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// Sends batches, folds them into episodes, and writes those.
 pub(crate) struct Batcher {
     pub(super) sender: Arc<Sender>,
-    pub(super) flight: Flight,
-    pub(super) source: Source,
+    /// The way of all entries, or of a backlog,
+    pub(super) lane: Lane,
+    /// and that of what came since.
+    pub(super) ahead: Option<Ahead>,
+    tail: Arc<Tail>,
+    reread: Reread,
     store: Store,
     pub(super) log: Log,
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,
-    progress: Arc<Progress>,
+    pub(super) progress: Arc<Progress>,
     resume: Resume,
     pub(super) repeats: Repeats,
     pub(super) names: Names,
     fold: Fold,
     /// Up to this time all that came is folded, ns since 1970.
     folded_ns: u64,
+    /// Whether what was stored last came so long ago that there is a backlog.
+    late: bool,
     /// Episodes that ClickHouse has not taken yet, by id, and whether they are to be taken away.
     episodes_due: HashMap<u64, (Outline, bool)>,
+    /// When episodes were written last.
+    written: Instant,
     stacks: KnownStacks,
     /// Begins the names of this run's batches.
     run: u64,
-    /// The sequence number after the last entry that was taken out.
-    pub(super) next: u64,
-    /// When the last batch was sent.
-    pub(super) sent: Instant,
     revision: u64,
 }
 
@@ -127,12 +136,13 @@ impl Batcher {
         });
         let batcher = Self {
             sender,
-            flight: Flight::default(),
-            source: Source::new(log.reader(resume.stored), tail, reread),
+            lane: Lane::new(source(&log, &tail, &reread, resume.stored), resume.stored),
+            ahead: None,
+            tail,
+            reread,
             repeats: Repeats::new(settings.repeats_max),
             names: Names::new(settings.names),
             fold: Fold::new(settings.fold.clone()),
-            next: resume.stored,
             store,
             log,
             settings,
@@ -140,13 +150,14 @@ impl Batcher {
             progress,
             resume,
             folded_ns: 0,
+            late: false,
             episodes_due: HashMap::new(),
+            written: Instant::now(),
             stacks: KnownStacks::new(),
             run: RandomState::new().hash_one(now_ns()),
-            sent: Instant::now(),
             revision: 0,
         };
-        batcher.progress.stored(batcher.next);
+        batcher.progress.stored(batcher.lane.next);
         (intake, batcher)
     }
 
@@ -163,22 +174,26 @@ impl Batcher {
 
     async fn run_until_stopped(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
         self.prepare(stop).await?;
-        for mark in std::mem::take(&mut self.resume.in_flight) {
-            self.send_again(mark, stop).await?;
-        }
+        self.resume(stop).await?;
         loop {
             let stopping = *stop.borrow();
             let entries = self.gather(stop).await?;
-            let ends = stopping && entries.is_empty();
+            let ends = stopping && entries.is_empty() && self.ahead.is_none();
             if !entries.is_empty() {
                 self.write(entries, stop).await?;
+                self.look_ahead(stop).await?;
+            } else if self.ahead.is_some() {
+                self.join(stop).await?;
             }
-            while ends && !self.flight.is_empty() {
-                self.settle().await?;
+            while ends && !self.lane.flight.is_empty() {
+                self.settle(stop).await?;
             }
             self.replay(stop).await?;
             self.collect_changes();
-            self.write_episodes().await;
+            // One batch after the other does not wait for them.
+            if ends || !self.lane.was_full || self.written.elapsed() >= FOLD_TICK {
+                self.write_episodes().await;
+            }
             self.metrics.fold(self.fold.remembered(), self.fold.counts());
             if ends {
                 return Ok(());
@@ -212,7 +227,7 @@ impl Batcher {
 
     async fn read_back(&mut self) -> Result<(), StoreError> {
         // The fold is to be as it was when the first entry came that is left in the log.
-        let since = block_in_place(|| self.log.time_after(self.next)).unwrap_or_else(now_ns);
+        let since = block_in_place(|| self.log.time_after(self.lane.next)).unwrap_or_else(now_ns);
         let memory = u64::try_from(self.settings.fold.memory.as_nanos()).unwrap_or(u64::MAX);
         let horizon = since.min(now_ns()).saturating_sub(memory);
         for (service, name) in self.store.known_names(self.settings.names.all()).await? {
@@ -248,19 +263,35 @@ impl Batcher {
         Ok(())
     }
 
+    /// Goes on where an earlier run was: what it may have sent is sent again.
+    async fn resume(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+        for mark in std::mem::take(&mut self.resume.in_flight) {
+            let batch = read_again(&mut self.lane, mark, &self.sender, stop).await?;
+            self.send_again(batch, false, stop).await?;
+        }
+        let Some(resume) = self.resume.ahead.take() else { return Ok(()) };
+        self.lane.end_at(resume.from);
+        let mut lane = Lane::new(self.source(resume.stored), resume.stored);
+        let mut again = Vec::new();
+        for mark in resume.in_flight {
+            again.push(read_again(&mut lane, mark, &self.sender, stop).await?);
+        }
+        self.ahead = Some(Ahead::new(lane, resume.from));
+        self.progress.live(0);
+        for batch in again {
+            self.send_again(batch, true, stop).await?;
+        }
+        Ok(())
+    }
+
     /// Sends a batch that an earlier run may have sent: the same entries less the same repeats,
     /// under the same token.
     async fn send_again(
         &mut self,
-        mark: BatchMark,
+        Batch { mark, mut entries }: Batch,
+        is_ahead: bool,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Stopped> {
-        let mut entries = Vec::new();
-        while self.next < mark.to
-            && let Some(next) = self.next_entry(stop).await?
-        {
-            entries.extend(next);
-        }
         let age = Duration::from_nanos(now_ns().saturating_sub(mark.formed_ns));
         if age > SENT_AGE_MAX {
             tracing::warn!(
@@ -280,25 +311,44 @@ impl Batcher {
                 of.rows.polls.remove(index);
             }
         }
-        while self.flight.is_full() {
-            self.settle().await?;
+        while self.lane.flight.is_full() {
+            self.settle(stop).await?;
         }
-        block_in_place(|| self.flight.send(Batch { mark, entries }, &self.sender, stop));
+        let lane = match &mut self.ahead {
+            Some(ahead) if is_ahead => &mut ahead.lane,
+            _ => &mut self.lane,
+        };
+        block_in_place(|| lane.flight.send(Batch { mark, entries }, &self.sender, stop));
         Ok(())
     }
 
-    /// Notes in the log what the batch is, and begins to send it.
+    /// Begins to send a batch, and a lane for what is live where that would wait for a backlog.
     async fn write(
         &mut self,
-        mut entries: Vec<Taken>,
+        entries: Vec<Taken>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Stopped> {
-        while self.flight.is_full() || block_in_place(|| self.flight.has_polls_of(&entries)) {
-            self.settle().await?;
+        while self.lane.flight.is_full() || block_in_place(|| self.is_under_way(&entries)) {
+            self.settle(stop).await?;
             self.tell_oldest(&entries);
         }
-        self.sent = Instant::now();
-        let from = entries.first().map_or(self.next, |first| first.sequence);
+        if self.late && self.lane.was_full && self.ahead.is_none() {
+            self.go_ahead().await;
+        }
+        self.lane.sent = Instant::now();
+        let batch = self.form(entries, self.lane.next, stop).await?;
+        block_in_place(|| self.lane.flight.send(batch, &self.sender, stop));
+        Ok(())
+    }
+
+    /// A batch of these entries, all there are of a lane before `to`. The log notes what it is.
+    pub(super) async fn form(
+        &mut self,
+        mut entries: Vec<Taken>,
+        to: u64,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Batch, Stopped> {
+        let from = entries.first().map_or(to, |first| first.sequence);
         let ((renamed, overflowed), repeats) = block_in_place(|| {
             self.metrics.stacks_left_out(self.stacks.leave_out(&mut entries));
             // From here on they are sent until they are stored, by this run or the next.
@@ -310,43 +360,45 @@ impl Batcher {
         self.metrics.overflowed(overflowed);
         self.metrics.repeated(repeats.len());
         let id = format!("{:016x}-{from}", self.run);
-        let mark = BatchMark { id, from, to: self.next, formed_ns: now_ns(), repeats, renamed };
+        let mark = BatchMark { id, from, to, formed_ns: now_ns(), repeats, renamed };
         let note = Mark::Batch(mark.clone()).bytes();
         while let Err(error) = self.log.mark(note.clone()).await {
             tracing::error!("{error}; nothing is sent before its batch is in the log");
             wait(PAUSE, stop).await?;
         }
-        block_in_place(|| self.flight.send(Batch { mark, entries }, &self.sender, stop));
-        Ok(())
+        Ok(Batch { mark, entries })
     }
 
-    /// Waits until the oldest batch that is under way is stored, and notes that.
-    pub(super) async fn settle(&mut self) -> Result<(), Stopped> {
-        let sent = self.flight.stored().await?;
-        self.take_in(&sent);
-        Ok(())
-    }
-
-    /// Notes that ClickHouse has a batch. A large one takes milliseconds of work.
-    pub(super) fn take_in(&mut self, Sent { batch, without_polls }: &Sent) {
+    /// Notes that ClickHouse has a batch, and with it all that stands before. A large one takes
+    /// milliseconds of work.
+    pub(super) fn take_in(&mut self, sent: &Sent) {
+        let batch = &sent.batch;
         self.metrics.batch(batch.rows());
         self.log.note(Mark::Stored(batch.mark.to).bytes());
+        let last_ns = batch.entries.last().map_or(0, |entry| entry.time_ns);
+        self.late = self.is_late(last_ns);
         block_in_place(|| {
             self.log.release(batch.mark.to);
-            for entry in &batch.entries {
-                self.folded_ns = self.folded_ns.max(entry.time_ns);
-                if !without_polls.contains(&entry.sequence) {
-                    self.take_in_polls(&entry.rows);
-                }
-            }
+            let times = batch.entries.iter().map(|entry| entry.time_ns);
+            self.folded_ns = times.fold(self.folded_ns, u64::max);
+            self.take_in_stored(sent);
         });
         self.progress.stored(batch.mark.to);
+    }
+
+    /// Folds the polls of a batch, as far as they are stored.
+    pub(super) fn take_in_stored(&mut self, Sent { batch, refused }: &Sent) {
+        for entry in &batch.entries {
+            if !refused.contains(&(Table::Polls, entry.sequence)) {
+                self.take_in_polls(&entry.rows);
+            }
+        }
     }
 
     /// Tells when the first entry came that is not stored, these being the last to know of.
     pub(super) fn tell_oldest(&self, gathered: &[Taken]) {
         let first = gathered.first().map(|entry| entry.time_ns);
-        if let Some(oldest_ns) = self.flight.oldest_ns().or(first) {
+        if let Some(oldest_ns) = self.lane.flight.oldest_ns().or(first) {
             self.progress.oldest(oldest_ns);
         }
     }
@@ -359,10 +411,15 @@ impl Batcher {
         }
     }
 
+    /// Entries from a sequence number on.
+    pub(super) fn source(&self, from: u64) -> Source {
+        source(&self.log, &self.tail, &self.reread, from)
+    }
+
     fn collect_changes(&mut self) {
         // Behind the log, time is when the entries came: what is read late is not folded late.
-        let unread = *self.log.end().borrow() > self.next && !self.progress.rows_stored();
-        if !unread && self.flight.is_empty() {
+        let unread = *self.log.end().borrow() > self.lane.next && !self.progress.rows_stored();
+        if !unread && self.ahead.is_none() && self.lane.flight.is_empty() {
             self.folded_ns = now_ns();
         }
         for change in self.fold.changes(self.folded_ns) {
@@ -376,6 +433,7 @@ impl Batcher {
     }
 
     async fn write_episodes(&mut self) {
+        self.written = Instant::now();
         if !self.episodes_due.is_empty() {
             let revision = self.next_revision();
             let written = self.store.upsert_episodes(self.episodes_due.values(), revision);
@@ -395,6 +453,26 @@ impl Batcher {
         self.revision = now_ns().max(self.revision + 1);
         self.revision
     }
+}
+
+fn source(log: &Log, tail: &Arc<Tail>, reread: &Reread, from: u64) -> Source {
+    Source::new(log.reader(from), Arc::clone(tail), Arc::clone(reread))
+}
+
+/// The entries of a batch as the log has them.
+async fn read_again(
+    lane: &mut Lane,
+    mark: BatchMark,
+    sender: &Sender,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Batch, Stopped> {
+    let mut entries = Vec::new();
+    while lane.next < mark.to
+        && let Some(next) = lane.next_entry(sender, stop).await?
+    {
+        entries.extend(next);
+    }
+    Ok(Batch { mark, entries })
 }
 
 /// Takes out what was stored before or stands twice, and says what that was.

@@ -17,7 +17,9 @@ use super::source::Taken;
 
 /// So many batches are under way at most. Each has a connection, and a thread of ClickHouse works
 /// for it: more of them wait for each other in its merges, and take memory here.
-pub(super) const BATCHES_MAX: usize = 4;
+const BATCHES_MAX: usize = 4;
+/// With so many bytes of rows there is no room for another, either.
+const BYTES_MAX: usize = 128 << 20;
 
 /// The batches that are under way, the oldest first.
 #[derive(Default)]
@@ -28,6 +30,8 @@ pub(super) struct Flight {
 struct UnderWay {
     /// When the first of its entries came, ns since 1970.
     time_ns: u64,
+    /// How much memory its rows take.
+    bytes: usize,
     /// Its polls.
     polls: Repeats,
     sending: JoinHandle<Result<Sent, Stopped>>,
@@ -42,11 +46,12 @@ impl Flight {
         stop: &watch::Receiver<bool>,
     ) {
         let time_ns = batch.entries.first().map_or(0, |entry| entry.time_ns);
+        let bytes = batch.entries.iter().map(|entry| entry.rows.bytes).sum();
         let mut polls = Repeats::new(usize::MAX);
         batch.entries.iter().for_each(|entry| polls.remember(&entry.rows.polls));
         let (sender, mut stop) = (Arc::clone(sender), stop.clone());
         let sending = tokio::spawn(async move { sender.send(batch, &mut stop).await });
-        self.batches.push_back(UnderWay { time_ns, polls, sending });
+        self.batches.push_back(UnderWay { time_ns, bytes, polls, sending });
     }
 
     /// The oldest, once it is stored; none is ever where none is under way. What it waits for goes
@@ -81,6 +86,7 @@ impl Flight {
 
     /// Whether there is no room for another.
     pub(super) fn is_full(&self) -> bool {
-        self.batches.len() >= BATCHES_MAX
+        let bytes: usize = self.batches.iter().map(|batch| batch.bytes).sum();
+        self.batches.len() >= BATCHES_MAX || bytes >= BYTES_MAX
     }
 }

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::batcher::{Batcher, PAUSE};
-use super::send::{Stopped, told, wait};
-use super::source::{Next, Taken};
+use super::batcher::Batcher;
+use super::lane::Gathered;
+use super::send::{Stopped, told};
+use super::source::Taken;
 
 /// How long the first entry of a batch waits for others, at most.
-const GATHER: Duration = Duration::from_millis(100);
+pub(super) const GATHER: Duration = Duration::from_millis(100);
 /// How often episodes are closed when nothing comes in.
-const FOLD_TICK: Duration = Duration::from_secs(1);
+pub(super) const FOLD_TICK: Duration = Duration::from_secs(1);
 
 impl Batcher {
     /// What is to be the next batch. Returns without any when it is time to look after episodes.
@@ -22,36 +22,32 @@ impl Batcher {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Vec<Taken>, Stopped> {
         let mut end = self.log.end();
-        let (mut entries, mut rows, mut bytes) = (Vec::new(), 0, 0);
+        let (bounds, mut gathered) = (self.lane.bounds(&self.settings), Gathered::default());
         let mut due = Instant::now() + FOLD_TICK;
         loop {
             end.borrow_and_update();
-            while rows < self.settings.rows_max
-                && bytes < self.settings.bytes_max
-                && let Some(next) = self.next_entry(stop).await?
-            {
-                let Some(taken) = next else { continue };
-                if entries.is_empty() {
-                    due = (Instant::now() + GATHER).max(self.sent + self.settings.interval);
-                }
-                rows += taken.rows.rows();
-                bytes += taken.rows.bytes;
-                entries.push(taken);
+            let was_empty = gathered.entries.is_empty();
+            self.lane.fill(&mut gathered, bounds, &self.sender, stop).await?;
+            let is_empty = gathered.entries.is_empty();
+            if was_empty && !is_empty {
+                due = (Instant::now() + GATHER).max(self.lane.sent + self.settings.interval);
             }
-            self.tell_oldest(&entries);
-            let full = rows >= self.settings.rows_max || bytes >= self.settings.bytes_max;
+            self.tell_oldest(&gathered.entries);
             // Few rows wait for those under way: of a ClickHouse that is slow, batches get larger
             // and not more.
-            let alone = self.flight.is_empty();
-            if full || *stop.borrow() || alone && Instant::now() >= due {
-                return Ok(entries);
+            let alone = self.lane.flight.is_empty();
+            // Of a lane that ends, all is there.
+            let ends = *stop.borrow() || self.lane.until.is_some();
+            if gathered.is_full(bounds) || ends || alone && Instant::now() >= due {
+                self.lane.grow(&gathered, bounds);
+                return Ok(gathered.entries);
             }
             // Nobody takes single entries out of a stream.
-            let pause = if entries.is_empty() { Duration::ZERO } else { GATHER };
+            let pause = if is_empty { Duration::ZERO } else { GATHER };
             tokio::select! {
-                sent = self.flight.stored() => {
+                sent = self.lane.flight.stored() => {
                     self.take_in(&sent?);
-                    if entries.is_empty() {
+                    if is_empty {
                         // Its episodes are written before more is awaited.
                         due = Instant::now();
                     }
@@ -59,32 +55,6 @@ impl Batcher {
                 () = more(&mut end, pause) => {}
                 () = sleep_until(due), if alone => {}
                 () = told(stop) => {}
-            }
-        }
-    }
-
-    /// The next entry; `Some(None)` for one of which no rows can be made.
-    pub(super) async fn next_entry(
-        &mut self,
-        stop: &mut watch::Receiver<bool>,
-    ) -> Result<Option<Option<Taken>>, Stopped> {
-        loop {
-            match block_in_place(|| self.source.next()) {
-                Ok(None) => return Ok(None),
-                Ok(Some((Next::Rows(taken), from_disk))) => {
-                    self.next = taken.sequence + 1;
-                    self.metrics.taken_out(from_disk);
-                    return Ok(Some(Some(taken)));
-                }
-                Ok(Some((Next::Unreadable(sequence, entry, reason), _))) => {
-                    self.next = sequence + 1;
-                    self.sender.keep(sequence, &entry, ("", 0), &reason, stop).await?;
-                    return Ok(Some(None));
-                }
-                Err(error) => {
-                    tracing::error!(%error, "cannot read the log; trying until it works");
-                    wait(PAUSE, stop).await?;
-                }
             }
         }
     }

@@ -12,6 +12,13 @@ pub(super) enum Mark {
     Batch(BatchMark),
     /// ClickHouse has everything below this sequence number.
     Stored(u64),
+    /// From `from` on entries go ahead of those before. ClickHouse has all of these below `to`.
+    Ahead {
+        /// The first of them.
+        from: u64,
+        /// The sequence number after the last that is stored.
+        to: u64,
+    },
 }
 
 /// Which entries are a batch. Together with the log it says exactly what is sent.
@@ -39,6 +46,19 @@ pub(super) struct Resume {
     pub(super) stored: u64,
     /// Batches that may be stored or not, in order.
     pub(super) in_flight: Vec<BatchMark>,
+    /// What went ahead of a backlog, if anything did.
+    pub(super) ahead: Option<ResumeAhead>,
+}
+
+/// How far an earlier run was with what went ahead.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ResumeAhead {
+    /// Its first sequence number.
+    pub(super) from: u64,
+    /// From there to this everything is stored.
+    pub(super) stored: u64,
+    /// Batches that may be stored or not, in order.
+    pub(super) in_flight: Vec<BatchMark>,
 }
 
 impl Mark {
@@ -50,35 +70,71 @@ impl Mark {
 impl Resume {
     /// Reads an earlier run's marks; `first` is the first sequence number that the log still has.
     pub(super) fn of<'a>(first: u64, marks: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut resume = Self { stored: first, in_flight: Vec::new() };
+        let mut resume = Self { stored: first, ..Self::default() };
+        let mut batches = Vec::new();
         for mark in marks {
             match serde_json::from_slice(mark) {
-                Ok(Mark::Stored(to)) => resume.stored = resume.stored.max(to),
+                Ok(Mark::Stored(to)) => resume.stored_below(to),
+                Ok(Mark::Ahead { from, to }) => resume.went_ahead(from, to),
                 // The log gives up a file once all of it is stored, and may end before it says so.
-                Ok(Mark::Batch(batch)) if batch.from < first => {
-                    resume.stored = resume.stored.max(batch.to);
-                }
-                Ok(Mark::Batch(batch)) => resume.in_flight.push(batch),
+                Ok(Mark::Batch(batch)) if batch.from < first => resume.stored_below(batch.to),
+                Ok(Mark::Batch(batch)) => batches.push(batch),
                 Err(error) => tracing::error!(%error, "a mark in the log can't be read"),
             }
         }
-        let stored = resume.stored;
-        resume.in_flight.retain(|batch| batch.from >= stored);
-        // The last of those that begin at one place is the one that was sent.
-        resume.in_flight.reverse();
-        resume.in_flight.dedup_by_key(|batch| batch.from);
-        resume.in_flight.reverse();
+        let begins = resume.ahead.as_ref().map_or(u64::MAX, |ahead| ahead.from);
+        let (before, ahead) = batches.into_iter().partition(|batch| batch.from < begins);
+        resume.in_flight = not_stored(before, resume.stored);
+        if let Some(of) = &mut resume.ahead {
+            of.in_flight = not_stored(ahead, of.stored);
+        }
         resume
     }
+
+    fn stored_below(&mut self, to: u64) {
+        self.stored = self.stored.max(to);
+        // The backlog was stored, and with it all that went ahead of it.
+        if let Some(ahead) = self.ahead.take_if(|ahead| ahead.from <= self.stored) {
+            self.stored = self.stored.max(ahead.stored);
+        }
+    }
+
+    fn went_ahead(&mut self, from: u64, to: u64) {
+        match &mut self.ahead {
+            Some(ahead) if ahead.from == from => ahead.stored = ahead.stored.max(to),
+            other => {
+                // There is one at a time: the backlog of the one before was stored.
+                let before = other.take().map_or(0, |ahead| ahead.stored);
+                self.stored = self.stored.max(before);
+                let in_flight = Vec::new();
+                self.ahead = Some(ResumeAhead { from, stored: to, in_flight });
+            }
+        }
+        self.stored_below(self.stored);
+    }
+}
+
+/// Those of a lane's batches that may not be stored.
+fn not_stored(mut batches: Vec<BatchMark>, stored: u64) -> Vec<BatchMark> {
+    batches.retain(|batch| batch.from >= stored);
+    // The last of those that begin at one place is the one that was sent.
+    batches.reverse();
+    batches.dedup_by_key(|batch| batch.from);
+    batches.reverse();
+    batches
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BatchMark, Mark, Resume};
+    use super::{BatchMark, Mark, Resume, ResumeAhead};
 
     fn batch(from: u64, to: u64) -> BatchMark {
         let id = format!("a-{from}");
         BatchMark { id, from, to, formed_ns: 5, repeats: vec![(from, 3)], renamed: vec![] }
+    }
+
+    fn one_lane(stored: u64, in_flight: Vec<BatchMark>) -> Resume {
+        Resume { stored, in_flight, ahead: None }
     }
 
     #[test]
@@ -86,10 +142,10 @@ mod tests {
         let marks = [Mark::Batch(batch(1, 5)), Mark::Stored(5), Mark::Batch(batch(5, 9))];
         let marks: Vec<Vec<u8>> = marks.iter().map(Mark::bytes).collect();
         let resume = Resume::of(1, marks.iter().map(Vec::as_slice));
-        assert_eq!(resume, Resume { stored: 5, in_flight: vec![batch(5, 9)] });
+        assert_eq!(resume, one_lane(5, vec![batch(5, 9)]));
         let done = Mark::Stored(9).bytes();
         let all = marks.iter().map(Vec::as_slice).chain([done.as_slice()]);
-        assert_eq!(Resume::of(1, all), Resume { stored: 9, in_flight: vec![] });
+        assert_eq!(Resume::of(1, all), one_lane(9, vec![]));
     }
 
     #[test]
@@ -98,7 +154,7 @@ mod tests {
         let stored = Mark::Stored(5).bytes();
         let all = marks.iter().map(Vec::as_slice).chain([stored.as_slice()]);
         let resume = Resume::of(1, all);
-        assert_eq!(resume, Resume { stored: 5, in_flight: vec![batch(5, 7), batch(7, 9)] });
+        assert_eq!(resume, one_lane(5, vec![batch(5, 7), batch(7, 9)]));
     }
 
     #[test]
@@ -106,12 +162,59 @@ mod tests {
         // The file with entries 1 to 3 was removed, and then the process ended.
         let marks = [batch(1, 5), batch(5, 9)].map(|batch| Mark::Batch(batch).bytes());
         let resume = Resume::of(4, marks.iter().map(Vec::as_slice));
-        assert_eq!(resume, Resume { stored: 5, in_flight: vec![batch(5, 9)] });
+        assert_eq!(resume, one_lane(5, vec![batch(5, 9)]));
     }
 
     #[test]
     fn without_marks_everything_that_is_left_is_sent() {
         let none: [&[u8]; 0] = [];
-        assert_eq!(Resume::of(7, none.into_iter()), Resume { stored: 7, in_flight: vec![] });
+        assert_eq!(Resume::of(7, none.into_iter()), one_lane(7, vec![]));
+    }
+
+    /// A backlog up to 30, of which 1 to 9 is stored, and what went ahead of it, up to 33.
+    fn with_ahead() -> Vec<Mark> {
+        vec![
+            Mark::Batch(batch(1, 9)),
+            Mark::Batch(batch(9, 20)),
+            Mark::Ahead { from: 30, to: 30 },
+            Mark::Batch(batch(31, 33)),
+            Mark::Stored(9),
+            Mark::Ahead { from: 30, to: 33 },
+            Mark::Batch(batch(20, 29)),
+            Mark::Batch(batch(35, 40)),
+        ]
+    }
+
+    fn resume(first: u64, marks: &[Mark]) -> Resume {
+        let marks: Vec<Vec<u8>> = marks.iter().map(Mark::bytes).collect();
+        Resume::of(first, marks.iter().map(Vec::as_slice))
+    }
+
+    #[test]
+    fn what_went_ahead_of_a_backlog_goes_on_where_it_was() {
+        let ahead = ResumeAhead { from: 30, stored: 33, in_flight: vec![batch(35, 40)] };
+        let in_flight = vec![batch(9, 20), batch(20, 29)];
+        let expected = Resume { stored: 9, in_flight, ahead: Some(ahead) };
+        assert_eq!(resume(1, &with_ahead()), expected);
+    }
+
+    #[test]
+    fn what_went_ahead_of_a_backlog_is_stored_with_it() {
+        let mut marks = with_ahead();
+        marks.push(Mark::Stored(29));
+        assert_eq!(resume(1, &marks).ahead.map(|ahead| ahead.stored), Some(33));
+        // All before is stored, whether that is told by itself, with what comes behind, or by the
+        // next backlog, which has a place of its own.
+        for (told, stored) in [(Mark::Stored(33), 33), (Mark::Stored(40), 40)] {
+            let all = [&marks[..], &[told]].concat();
+            let in_flight = if stored == 33 { vec![batch(35, 40)] } else { vec![] };
+            assert_eq!(resume(1, &all), one_lane(stored, in_flight));
+        }
+        marks.push(Mark::Ahead { from: 50, to: 50 });
+        let next = ResumeAhead { from: 50, stored: 50, in_flight: vec![] };
+        let in_flight = vec![batch(35, 40)];
+        assert_eq!(resume(1, &marks), Resume { stored: 33, in_flight, ahead: Some(next) });
+        // The files with the backlog were removed, which is done when it is stored.
+        assert_eq!(resume(32, &with_ahead()), one_lane(33, vec![batch(35, 40)]));
     }
 }

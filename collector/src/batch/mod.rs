@@ -3,11 +3,13 @@
 //! Which entries a batch has, and the token under which ClickHouse knows it, are in the log before
 //! it is sent. A restart sends the same batch again, and ClickHouse drops what it has already.
 
+mod ahead;
 mod aside;
 mod batcher;
 mod flight;
 mod gather;
 mod intake;
+mod lane;
 mod mark;
 mod names;
 mod progress;

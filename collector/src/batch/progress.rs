@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sequence numbers and times that move on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Progress {
     /// The last entry that was acknowledged.
     last: AtomicU64,
@@ -13,6 +13,18 @@ pub(crate) struct Progress {
     folded: AtomicU64,
     /// When the oldest entry came that is not stored, ns since 1970; 0 when there is none.
     oldest_ns: AtomicU64,
+    /// The same of what goes ahead of a backlog; [`ONE_LANE`] when nothing does.
+    live_ns: AtomicU64,
+}
+
+/// No backlog is stored, so that there is one order for all.
+const ONE_LANE: u64 = u64::MAX;
+
+impl Default for Progress {
+    fn default() -> Self {
+        let [last, stored, folded, oldest_ns] = [const { AtomicU64::new(0) }; 4];
+        Self { last, stored, folded, oldest_ns, live_ns: AtomicU64::new(ONE_LANE) }
+    }
 }
 
 impl Progress {
@@ -37,6 +49,17 @@ impl Progress {
         self.oldest_ns.store(time_ns, Ordering::Relaxed);
     }
 
+    /// The oldest entry of what goes ahead of a backlog, and is not stored, came then, ns since 1970;
+    /// 0 when there is none.
+    pub(super) fn live(&self, time_ns: u64) {
+        self.live_ns.store(time_ns, Ordering::Relaxed);
+    }
+
+    /// Nothing goes ahead of anything.
+    pub(super) fn one_lane(&self) {
+        self.live_ns.store(ONE_LANE, Ordering::Relaxed);
+    }
+
     /// Whether the rows of all that was acknowledged are stored.
     pub(super) fn rows_stored(&self) -> bool {
         self.is_past_the_last(&self.stored)
@@ -58,6 +81,15 @@ impl Progress {
         match self.oldest_ns.load(Ordering::Relaxed) {
             0 => 0,
             oldest_ns => now_ns.saturating_sub(oldest_ns),
+        }
+    }
+
+    /// The same of what is live, which goes ahead of a backlog.
+    pub(crate) fn live_age_ns(&self, now_ns: u64) -> u64 {
+        match self.live_ns.load(Ordering::Relaxed) {
+            ONE_LANE => self.oldest_age_ns(now_ns),
+            0 => 0,
+            live_ns => now_ns.saturating_sub(live_ns),
         }
     }
 }

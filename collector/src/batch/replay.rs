@@ -36,7 +36,7 @@ impl Batcher {
 
     async fn replay_one(&mut self, mut file: AsideFile) {
         let id = file.head.id.clone();
-        let refused = match block_in_place(|| self.source.rows(&file.entry())) {
+        let refused = match block_in_place(|| self.lane.source.rows(&file.entry())) {
             Err(reason) => Some(reason),
             Ok(mut rows) => {
                 // Whatever was renamed when it first came: what is sent is within the bounds.

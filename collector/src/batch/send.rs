@@ -41,8 +41,8 @@ impl Batch {
 pub(super) struct Sent {
     /// The batch.
     pub(super) batch: Batch,
-    /// Entries whose polls ClickHouse refused.
-    pub(super) without_polls: HashSet<u64>,
+    /// Rows that ClickHouse refused: their table, and their entry.
+    pub(super) refused: HashSet<(Table, u64)>,
 }
 
 /// It was told to stop before ClickHouse had the batch. The log has it.
@@ -64,24 +64,21 @@ impl Sender {
         batch: Batch,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Sent, Stopped> {
-        let mut without_polls = HashSet::new();
+        let mut refused = HashSet::new();
         let (mut pause, mut missing) = (PAUSE_MIN, 0);
         loop {
             for table in Table::ALL {
-                for sequence in self.send_table(table, &batch, stop).await? {
-                    if table == Table::Polls {
-                        without_polls.insert(sequence);
-                    }
-                }
+                let of_table = self.send_table(table, &batch, stop).await?;
+                refused.extend(of_table.into_iter().map(|sequence| (table, sequence)));
             }
-            let Err(error) = self.look_up(&batch, &without_polls).await else {
-                return Ok(Sent { batch, without_polls });
+            let Err(error) = self.look_up(&batch, &refused).await else {
+                return Ok(Sent { batch, refused });
             };
             self.metrics.not_found();
             missing += u32::from(matches!(error, StoreError::Missing { .. }));
             if missing > MISSING_MAX {
                 tracing::error!("batch {} is given up: {error}", batch.mark.id);
-                return Ok(Sent { batch, without_polls });
+                return Ok(Sent { batch, refused });
             }
             let id = &batch.mark.id;
             tracing::error!("batch {id} was taken and can't be found; it is sent again: {error}");
@@ -90,14 +87,21 @@ impl Sender {
         }
     }
 
-    /// Asks for the last poll of a batch, or, where it has none, whether ClickHouse is there at all.
-    /// Whatever answers in its place is found out before the log gives up what it was sent.
-    async fn look_up(&self, batch: &Batch, without_polls: &HashSet<u64>) -> Result<(), StoreError> {
-        let stored = batch.entries.iter().filter(|it| !without_polls.contains(&it.sequence));
-        match stored.flat_map(|entry| &entry.rows.polls).next_back() {
-            Some(poll) => self.store.look_up(poll).await,
-            None => self.store.server_version().await.map(drop),
+    /// Asks for the last row of each table that a batch has rows of, or, where it has none, whether
+    /// ClickHouse is there at all. Whatever answers in its place is found out before the log gives
+    /// up what it was sent.
+    async fn look_up(
+        &self,
+        batch: &Batch,
+        refused: &HashSet<(Table, u64)>,
+    ) -> Result<(), StoreError> {
+        let mut found = false;
+        for table in Table::ALL {
+            let of = batch.entries.iter().filter(|it| !refused.contains(&(table, it.sequence)));
+            let of: Vec<_> = of.map(|entry| &entry.rows).collect();
+            found |= self.store.look_up(table, &of).await?;
         }
+        if found { Ok(()) } else { self.store.server_version().await.map(drop) }
     }
 
     /// Sends a table's rows, in halves where ClickHouse refuses some of them. The halves follow

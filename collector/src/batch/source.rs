@@ -8,7 +8,7 @@ use crate::decode::Decoded;
 use crate::log::{Entry, Found, Reader};
 
 /// Makes the rows of an entry again; the text says why it can't.
-pub(crate) type Reread = Box<dyn Fn(&Entry) -> Result<Decoded, String> + Send>;
+pub(crate) type Reread = Arc<dyn Fn(&Entry) -> Result<Decoded, String> + Send + Sync>;
 
 /// One entry's rows.
 pub(super) struct Taken {
@@ -34,11 +34,18 @@ pub(super) struct Source {
     reread: Reread,
     /// Found, and could not be read: the disk may yet give it.
     unread: Option<Found>,
+    /// Entries from this sequence number on are not given out.
+    until: u64,
 }
 
 impl Source {
     pub(super) fn new(reader: Reader, tail: Arc<Tail>, reread: Reread) -> Self {
-        Self { reader, tail, reread, unread: None }
+        Self { reader, tail, reread, unread: None, until: u64::MAX }
+    }
+
+    /// Gives out nothing from a sequence number on.
+    pub(super) fn end_at(&mut self, until: u64) {
+        self.until = until;
     }
 
     /// The next entry, `None` where there is none yet, and whether it was read from disk.
@@ -48,7 +55,8 @@ impl Source {
                 Some(found) => Some(found),
                 None => self.reader.find()?,
             };
-            let Some(found) = found else { return Ok(None) };
+            let before = |found: &Found| found.sequence < self.until;
+            let Some(found) = found.filter(before) else { return Ok(None) };
             let sequence = found.sequence;
             if let Some((time_ns, rows)) = self.tail.take(sequence) {
                 return Ok(Some((Next::Rows(Taken { sequence, time_ns, rows }), false)));

@@ -41,7 +41,7 @@ impl Tail {
     /// The time and rows of the next entry, if they were kept.
     pub(super) fn take(&self, sequence: u64) -> Option<(u64, Decoded)> {
         let mut kept = self.kept();
-        kept.wanted = sequence + 1;
+        kept.wanted = kept.wanted.max(sequence + 1);
         let (time_ns, rows) = kept.rows.remove(&sequence)?;
         kept.bytes -= rows.bytes;
         Some((time_ns, rows))

@@ -112,6 +112,7 @@ async fn status(State(page): State<Page>) -> Response {
         Ok(version) => (true, version, String::new()),
         Err(error) => (false, String::new(), error.to_string()),
     };
+    let (progress, now_ns) = (page.intake.progress(), crate::clock::now_ns());
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "clickhouse": {
@@ -119,9 +120,9 @@ async fn status(State(page): State<Page>) -> Response {
         },
         "log": {
             "refusing": page.intake.refusing(),
-            "all_stored": page.intake.progress().all_stored(),
-            "oldest_age_ms":
-                page.intake.progress().oldest_age_ns(crate::clock::now_ns()) / 1_000_000,
+            "all_stored": progress.all_stored(),
+            "oldest_age_ms": progress.oldest_age_ns(now_ns) / 1_000_000,
+            "live_age_ms": progress.live_age_ns(now_ns) / 1_000_000,
         },
         "trace_url": page.trace_url,
         "received_spans": totals.received,

@@ -133,8 +133,9 @@ async fn ready(State(page): State<Page>) -> Response {
 
 async fn metrics(State(page): State<Page>) -> Response {
     let restarts = page.engine_restarts.as_ref().map_or(0, |n| n.load(Ordering::Relaxed));
-    let oldest_age_ns = page.intake.progress().oldest_age_ns(now_ns());
-    let text = page.metrics.text(page.intake.waiting_bytes(), oldest_age_ns, restarts);
+    let (progress, now_ns) = (page.intake.progress(), now_ns());
+    let ages_ns = (progress.oldest_age_ns(now_ns), progress.live_age_ns(now_ns));
+    let text = page.metrics.text(page.intake.waiting_bytes(), ages_ns, restarts);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, content_type)], text).into_response()
 }

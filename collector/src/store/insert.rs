@@ -14,7 +14,7 @@ use crate::fold::Outline;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The tables that the rows of requests go into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Table {
     /// `stacks`
     Stacks,

@@ -4,6 +4,7 @@ mod alerts;
 pub(crate) mod catalog;
 mod insert;
 mod insert_measured;
+mod look_up;
 mod migrate;
 mod mutes;
 mod read;

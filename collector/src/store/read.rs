@@ -6,7 +6,7 @@ use bytes::Bytes;
 use clickhouse::query::BytesCursor;
 
 use super::rows::{RecentEpisode, RecentPoll};
-use super::{ANSWER_TIME_MAX, Store, StoreError, catalog};
+use super::{Store, StoreError, catalog};
 use crate::span::PollSpan;
 
 /// The longest that a question may take, s.
@@ -160,25 +160,6 @@ impl Store {
             polls.push(PollSpan::from(row));
         }
         Ok(polls)
-    }
-
-    /// Asks for a poll that was inserted. It is an error when it is not there.
-    pub(crate) async fn look_up(&self, poll: &PollSpan) -> Result<(), StoreError> {
-        let hex = |bytes: [u8; 8]| format!("{:016x}", u64::from_be_bytes(bytes));
-        let sql = catalog::statement("has_poll");
-        let asked = self
-            .client
-            .query_raw(&sql)
-            .param("service", &poll.origin.service)
-            .param("function", &poll.function)
-            .param("start_ns", i64::try_from(poll.start_ns).unwrap_or(i64::MAX))
-            .param("span_id", hex(poll.span_id));
-        match tokio::time::timeout(ANSWER_TIME_MAX, asked.fetch_one::<bool>()).await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(StoreError::Missing { url: self.address.url.clone() }),
-            Ok(Err(error)) => Err(self.explain(&error)),
-            Err(_late) => Err(self.late(ANSWER_TIME_MAX)),
-        }
     }
 
     /// Services and the names of their functions and metrics that are in use, at most so many.
