@@ -91,7 +91,9 @@ fn tools(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
 fn test(filter: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     // Every target but the examples in documentation, which the next step runs.
     let mut test = cargo();
-    test.args(["test", "--workspace", "--lib", "--bins", "--tests", "--examples"]).args(filter);
+    // All that fails is told at once.
+    test.args(["test", "--workspace", "--no-fail-fast"]);
+    test.args(["--lib", "--bins", "--tests", "--examples"]).args(filter);
     test.env("CHROMIUM", need::chromium(interrupt)?);
     // Many of them measure time: side by side they would measure each other.
     test.env("RUST_TEST_THREADS", "1");
