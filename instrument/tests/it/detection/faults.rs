@@ -128,16 +128,20 @@ pub(crate) struct Truth {
     /// Measured around the watched future: what the fault itself can't see.
     pub(crate) outer: Duration,
     pub(crate) cpu: Duration,
-    /// Ready, without a CPU.
+    /// Ready, without a CPU: inside, and around the watched future.
     pub(crate) runqueue: Duration,
+    pub(crate) outer_runqueue: Duration,
     /// The thread that held the lock.
     pub(crate) holder: Option<String>,
 }
 
 impl Truth {
-    /// Time for which the code held its thread.
+    /// Time for which the code held its thread. What measures itself may block as well: it reads files.
     pub(crate) fn to_blame(&self) -> Duration {
-        self.inner.saturating_sub(self.runqueue)
+        match self.kind {
+            Some(_) => self.inner.saturating_sub(self.runqueue),
+            None => self.outer.saturating_sub(self.outer_runqueue),
+        }
     }
 
     /// Where most of the time went: more than one when they are as good as equal.
@@ -174,12 +178,14 @@ impl Start {
             outer: inner,
             cpu: cpu_time!().saturating_sub(self.2),
             runqueue: runqueue().saturating_sub(self.3),
+            outer_runqueue: Duration::ZERO,
             holder: None,
         }
     }
 }
 
-fn runqueue() -> Duration {
+/// For how long this thread has waited for a CPU.
+pub(crate) fn runqueue() -> Duration {
     let line = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(line.split(' ').nth(1).unwrap().parse().unwrap())
 }

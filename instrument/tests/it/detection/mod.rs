@@ -15,7 +15,7 @@ use holdup::DetectBlocking;
 use tokio::runtime::Builder;
 
 use crate::cpu::Load;
-use faults::{HELPS, Kind, Stage, Truth};
+use faults::{HELPS, Kind, Stage, Truth, runqueue};
 pub(crate) use verdict::Verdict;
 
 /// What is to happen.
@@ -112,25 +112,23 @@ impl Task {
             for _ in 0..between {
                 let number = random.next();
                 let innocent = async move { faults::innocent(number) };
-                let (truth, start, outer) =
-                    timed(innocent.detect_blocking("bench::innocent")).await;
-                told.push(Truth { start, outer, ..truth });
+                told.push(timed(innocent.detect_blocking("bench::innocent")).await);
                 tokio::task::yield_now().await;
             }
             let Some((kind, time)) = next else { break };
             let begin = stage.prepare(kind, time);
             let blocks = async { stage.block(kind, time, &begin) };
-            let (truth, start, outer) = timed(blocks.detect_blocking(kind.name())).await;
-            told.push(Truth { start, outer, ..truth });
+            told.push(timed(blocks.detect_blocking(kind.name())).await);
             tokio::task::yield_now().await;
         }
         truths.lock().unwrap().append(&mut told);
     }
 }
 
-/// Of a future that is ready at its first poll.
-async fn timed<F: Future>(future: F) -> (F::Output, SystemTime, Duration) {
-    let (began, start) = (SystemTime::now(), Instant::now());
-    let output = future.await;
-    (output, began, start.elapsed())
+/// What a future that is ready at its first poll tells of itself, and what is so around it.
+async fn timed(future: impl Future<Output = Truth>) -> Truth {
+    let (waited, start, clock) = (runqueue(), SystemTime::now(), Instant::now());
+    let truth = future.await;
+    let outer = clock.elapsed();
+    Truth { start, outer, outer_runqueue: runqueue().saturating_sub(waited), ..truth }
 }
