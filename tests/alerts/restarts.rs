@@ -54,8 +54,8 @@ fn configuration(data: &Path, hook: &Webhook, rule: &str) -> String {
 /// When an alert entered a state, unix ms, each time.
 fn entered(collector: &Collector, rule: &str, state: &str) -> Vec<u64> {
     let sql = format!(
-        "SELECT toUnixTimestamp64Milli(time) FROM alert_transitions WHERE alert = '{rule}' AND \
-         state = '{state}' ORDER BY time"
+        "SELECT toUnixTimestamp64Milli(time) FROM alert_transitions FINAL \
+         WHERE alert = '{rule}' AND state = '{state}' ORDER BY time"
     );
     collector.sql(&sql).lines().map(|line| line.parse().expect("a time")).collect()
 }

@@ -13,12 +13,13 @@ fn collector() -> Collector {
     Collector::start_in(tempfile::tempdir().expect("a folder"), &[])
 }
 
-/// `queries/seed/poll_spans.sql`, for a day that ended with the last whole hour.
+/// `queries/seed/poll_spans.sql`, for yesterday: of a part of a day, which is small, ClickHouse doesn't
+/// tell what each column takes.
 fn fill(collector: &Collector) {
     let path = root().join("queries/seed/poll_spans.sql");
     let sql = std::fs::read_to_string(path).expect("a statement");
     for chunk in 0..CHUNKS {
-        let mut sql = sql.replace("{end:DateTime('UTC')}", "toStartOfHour(now('UTC'))");
+        let mut sql = sql.replace("{end:DateTime('UTC')}", "toStartOfDay(now('UTC'))");
         for (name, value) in [
             ("seed", 1),
             ("services", 20),
@@ -45,7 +46,7 @@ fn many_polls_take_few_bytes_and_looking_for_stalls_reads_none_of_them() {
     let path = root().join("queries/panels/stalled.sql");
     let sql = std::fs::read_to_string(path)
         .expect("a query")
-        .replace("{to:DateTime64(3, 'UTC')}", "toDateTime64(toStartOfHour(now('UTC')), 3, 'UTC')")
+        .replace("{to:DateTime64(3, 'UTC')}", "toDateTime64(toStartOfDay(now('UTC')), 3, 'UTC')")
         .replace("{function:String}", "''")
         .replace("{limit:UInt32}", "20");
     let names = ["service", "environment", "version", "instance"];

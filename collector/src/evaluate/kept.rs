@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::alerts::{Alert, Machine};
+use crate::store::TransitionRow;
 
 const NAME: &str = "evaluation.json";
 const VERSION: u32 = 1;
@@ -24,6 +25,9 @@ pub(super) struct Kept {
     /// What is said of the silences of alerts, by fingerprint.
     #[serde(default)]
     pub(super) silenced: BTreeMap<String, String>,
+    /// What the history may not have yet.
+    #[serde(default)]
+    pub(super) unnoted: Vec<TransitionRow>,
 }
 
 /// The alerts of one rule.
@@ -40,7 +44,7 @@ impl Kept {
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
         let evaluator = format!("{:016x}", u64::from_le_bytes(random));
         let (rules, silenced) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { version: VERSION, evaluator, rules, silenced })
+        Ok(Self { version: VERSION, evaluator, rules, silenced, unnoted: Vec::new() })
     }
 
     /// The state of these machines.
@@ -48,13 +52,14 @@ impl Kept {
         evaluator: &str,
         machines: impl Iterator<Item = (&'a str, &'a Machine)>,
         silenced: BTreeMap<String, String>,
+        unnoted: Vec<TransitionRow>,
     ) -> Self {
         let rule = |(name, machine): (&str, &Machine)| {
             let alerts: Vec<Alert> = machine.alerts().cloned().collect();
             (name.to_owned(), KeptRule { observed_ms: machine.observed_ms(), alerts })
         };
         let rules = machines.map(rule).filter(|(_, rule)| !rule.alerts.is_empty()).collect();
-        Self { version: VERSION, evaluator: evaluator.to_owned(), rules, silenced }
+        Self { version: VERSION, evaluator: evaluator.to_owned(), rules, silenced, unnoted }
     }
 
     /// As it was kept in a folder. What can't be read is set aside, and told.
@@ -128,7 +133,7 @@ mod tests {
         let machine = fires();
         let machines = [("A", &machine)];
         let silenced = BTreeMap::from([("a".to_owned(), "until then".to_owned())]);
-        let kept = Kept::of(&first.evaluator, machines.into_iter(), silenced.clone());
+        let kept = Kept::of(&first.evaluator, machines.into_iter(), silenced.clone(), vec![]);
         kept.write(folder.path()).unwrap();
         let mut again = Kept::read(folder.path()).unwrap();
         assert_eq!(again.silenced, silenced);

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use self::counters::Evaluated;
-use self::history::{Event, History};
+use self::history::History;
 use self::kept::Kept;
 use self::leader::Leadership;
 use self::own::Own;
@@ -140,7 +140,7 @@ impl Evaluator {
         let lead = watch::Sender::new(Lead::default());
         let (noted, sent) = mpsc::channel(SENT_MAX);
         let mut evaluator = Self {
-            history: History::start(store.clone(), counters.clone()),
+            history: History::start(store.clone(), counters.clone(), kept.unnoted),
             leadership: Leadership::new(kept.evaluator),
             settings,
             receivers,
@@ -221,6 +221,7 @@ impl Evaluator {
     fn retire(&mut self, now_ms: u64) {
         let retired = self.retired.values_mut();
         let changes: Vec<Transition> = retired.flat_map(|machine| machine.retire(now_ms)).collect();
+        self.hold(&changes);
         self.record(&changes);
     }
 
@@ -281,6 +282,7 @@ impl Evaluator {
         let absent = machine.absent();
         let changes = machine.step(&timing(rule), now_ms, observed);
         let waits = machine.absent() != absent;
+        self.hold(&changes);
         if waits || !changes.is_empty() || now_ms.abs_diff(self.kept_ms) >= KEPT_EVERY_MS {
             // Before anybody is told, or a restart would tell it again.
             self.keep(now_ms).await;
@@ -372,7 +374,8 @@ impl Evaluator {
         let rules = self.rules.iter().map(|it| (it.rule.name.as_str(), &it.machine));
         let retired = self.retired.iter().map(|(name, machine)| (name.as_str(), machine));
         let silenced = self.silences.kept().clone();
-        let kept = Kept::of(self.leadership.id(), rules.chain(retired), silenced);
+        let kept =
+            Kept::of(self.leadership.id(), rules.chain(retired), silenced, self.history.unnoted());
         let folder = self.settings.state_dir.clone();
         let written = tokio::task::spawn_blocking(move || kept.write(&folder)).await;
         let written = written.map_err(io::Error::other).and_then(|written| written);
@@ -382,7 +385,15 @@ impl Evaluator {
         }
     }
 
-    /// Counts changes, and notes them in the history when this collector leads.
+    /// Has changes noted in the history when this collector leads, once they are recorded.
+    fn hold(&mut self, changes: &[Transition]) {
+        if self.leadership.leads() {
+            let (id, url) = (self.leadership.id(), &self.receivers.external_url);
+            self.history.hold(changes.iter().map(|it| tell::transition(it, id, url)).collect());
+        }
+    }
+
+    /// Counts changes, and notes those in the history that were held.
     fn record(&mut self, changes: &[Transition]) {
         for change in changes {
             self.counters.entered(change.to);
@@ -398,10 +409,8 @@ impl Evaluator {
                 }
                 _ => drop(self.untold.remove(&row.fingerprint)),
             }
-            if self.leadership.leads() {
-                self.history.put(Event::Transition(row));
-            }
         }
+        self.history.release();
     }
 
     /// Tells the notifier of all that fires, at once when something changed.
@@ -440,9 +449,10 @@ impl Evaluator {
             self.kept_ms = 0;
             if self.leadership.leads() {
                 let row = tell::silence(&change, now_ms, self.leadership.id());
-                self.history.put(Event::Transition(row));
+                self.history.hold(vec![row]);
             }
         }
+        self.history.release();
     }
 
     /// A receiver took a notification, or did not.
@@ -457,7 +467,7 @@ impl Evaluator {
                 }
             }
         }
-        self.history.put(Event::Notification(tell::notification(sent, self.leadership.id())));
+        self.history.put(tell::notification(sent, self.leadership.id()));
     }
 }
 

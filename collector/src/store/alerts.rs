@@ -29,7 +29,7 @@ pub(crate) struct Times {
 }
 
 /// A row of `alert_transitions`.
-#[derive(Clone, Debug, PartialEq, Row, Serialize)]
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
 pub(crate) struct TransitionRow {
     /// When, unix ms.
     pub(crate) time: i64,
