@@ -7,6 +7,7 @@ import type { Box, Node } from '../flame';
 import { duration, share } from '../format';
 import { splitFunction } from '../names';
 import { useWidth } from './chart';
+import { Within } from './within';
 
 const ROW = 20;
 const LETTER = 6.6;
@@ -108,16 +109,13 @@ function Frame({ box, width, total, tabIndex, marked, change, onOpen, onFocus }:
       <title>{words}</title>
       <rect x={left * width} y={depth * ROW} width={Math.max(1, w - 1)} height={ROW - 1} rx="2" />
       {letters > 2 && (
-        <text x={left * width + 4} y={depth * ROW + 14}>
-          {cut(splitFunction(node.label).short, letters)}
-        </text>
+        <Within x={left * width + 4} y={depth * ROW} width={w - 6} height={ROW}>
+          <text y="14">{splitFunction(node.label).short}</text>
+        </Within>
       )}
     </g>
   );
 }
-
-const cut = (text: string, letters: number) =>
-  text.length <= letters ? text : `${text.slice(0, letters - 1)}…`;
 
 /** The standard library, the runtime and the system are not what one changes. */
 const FOREIGN = /^(all$|<?(std|core|alloc|tokio|mio)(::|[ <])|lib\w+\.so|_|clock_|futex|syscall)/;

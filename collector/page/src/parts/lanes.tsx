@@ -4,6 +4,7 @@ import type { PollRow } from '../api';
 import { clock, duration } from '../format';
 import { causeInWords, splitFunction } from '../names';
 import { useWidth } from './chart';
+import { Within } from './within';
 
 const LEFT = 150;
 const LANE = 26;
@@ -118,9 +119,9 @@ function Bar({ poll, left, width, y, chosen, onChoose }: BarProps) {
       <title>{words}</title>
       <rect x={left} y={y} width={width} height={BAR} rx="2" />
       {letters > 3 && (
-        <text x={left + 4} y={y + 13}>
-          {short.length <= letters ? short : `${short.slice(0, letters - 1)}…`}
-        </text>
+        <Within x={left + 4} y={y} width={width - 6} height={BAR}>
+          <text y="13">{short}</text>
+        </Within>
       )}
     </g>
   );
