@@ -16,11 +16,19 @@ import { useRouter } from '../route';
 const LANES_MS = 30_000;
 const TASKS = 200;
 
+/**
+ * What was told of a stall with less may be over: its end is known some seconds later. One that goes
+ * on is told again at doubling times.
+ */
+const CERTAIN_NS = 500_000_000;
+
 export function LiveView() {
   const { route } = useRouter();
   const seen = useSeen(route.service);
   if (!seen) return <Waiting title="Live" />;
-  const { at_ms: now, stalled, polls, tasks } = seen;
+  const { at_ms: now, tasks } = seen;
+  const stalled = seen.stalled.filter((row) => row.blocked_ns >= CERTAIN_NS);
+  const polls = seen.polls.filter((poll) => !poll.stall || poll.duration_ns >= CERTAIN_NS);
   return (
     <>
       <section class="card">
@@ -28,7 +36,7 @@ export function LiveView() {
           Live <small class="dim">each second</small>
         </h1>
         {stalled.length === 0 ? (
-          <p class="none">No poll holds a thread at this moment.</p>
+          <p class="none">No poll has held a thread for half a second and goes on.</p>
         ) : (
           <Stalls rows={stalled} now={now} />
         )}
