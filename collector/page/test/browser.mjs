@@ -1,4 +1,6 @@
 // A real browser on the page under test: HOLDUP_PAGE, or else the development server.
+import assert from 'node:assert/strict';
+
 import { launch } from 'puppeteer-core';
 
 import { startServer } from '../dev/server.mjs';
@@ -65,6 +67,14 @@ export async function openPage(
   await page.setViewport({ width, height });
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
   return { page, faults };
+}
+
+/** Runs a journey in a page of its own, which must leave no error behind. */
+export async function journeyIn(browser, home, run, options) {
+  const { page, faults } = await openPage(browser, home, options);
+  await run(page);
+  assert.deepEqual(faults, []);
+  await page.close();
 }
 
 /** The full names of the functions in the list, from top to bottom. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { expected, functionsShown, openBrowser, openPage, waitForFunctions } from './browser.mjs';
+import { expected, functionsShown, journeyIn, openBrowser, waitForFunctions } from './browser.mjs';
 
 let browser;
 let home;
@@ -11,13 +11,7 @@ let close;
 before(async () => ({ browser, home, close } = await openBrowser()));
 after(() => close?.());
 
-/** Runs a journey in a page of its own, which must leave no error behind. */
-async function journey(run, options) {
-  const { page, faults } = await openPage(browser, home, options);
-  await run(page);
-  assert.deepEqual(faults, []);
-  await page.close();
-}
+const journey = (run, options) => journeyIn(browser, home, run, options);
 
 const parameter = (page, name) => new URL(page.url()).searchParams.get(name);
 const shortName = (full) => full.split('::').at(-1);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { expected, openBrowser, openPage, waitForFunctions } from './browser.mjs';
+import { expected, journeyIn, openBrowser, openPage, waitForFunctions } from './browser.mjs';
 
 let browser;
 let home;
@@ -11,12 +11,7 @@ let close;
 before(async () => ({ browser, home, close } = await openBrowser()));
 after(() => close?.());
 
-async function journey(run, options) {
-  const { page, faults } = await openPage(browser, home, options);
-  await run(page);
-  assert.deepEqual(faults, []);
-  await page.close();
-}
+const journey = (run, options) => journeyIn(browser, home, run, options);
 
 const [culprit] = expected.culprits;
 const functionUrl = () => `${home}?${new URLSearchParams({ view: 'function', function: culprit })}`;
