@@ -196,6 +196,15 @@ impl<'a> Decoder<'a> {
         }
         // A part is not longer than the whole.
         poll.self_ns = poll.self_ns.min(poll.duration_ns);
+        let times = [
+            &mut poll.start_ns,
+            &mut poll.duration_ns,
+            &mut poll.self_ns,
+            &mut poll.cpu_ns,
+            &mut poll.runqueue_ns,
+            &mut poll.throttled_ns,
+        ];
+        times.into_iter().for_each(cut_to_microseconds);
         if poll.function.is_empty() {
             match span.name.strip_prefix(contract::SPAN_NAME_PREFIX) {
                 Some(function) if !function.is_empty() => {
@@ -333,6 +342,12 @@ impl<'a> Decoder<'a> {
         self.out.bytes += text.len();
         text
     }
+}
+
+/// Of a poll that is slow, nanoseconds are noise, and noise can't be compressed: it would take a third
+/// of the table.
+fn cut_to_microseconds(ns: &mut u64) {
+    *ns -= *ns % 1000;
 }
 
 /// The ids of a span's trace and of itself.

@@ -70,15 +70,15 @@ fn every_attribute_of_the_contract_finds_its_place() {
         number("thread.id", 9),
         text("thread.name", "tokio-rt-worker"),
         number("holdup.self_ns", 40_000_000),
-        number("holdup.cpu_ns", 1),
-        number("holdup.runqueue_ns", 2),
+        number("holdup.cpu_ns", 1_000),
+        number("holdup.runqueue_ns", 2_000),
         number("holdup.threshold_ns", 10_000_000),
         text("holdup.cause", "disk"),
         text("holdup.blame.function", "shop::cart::load"),
         text("holdup.blame.crate", "shop"),
         text("holdup.stack.id", "00000000000000ff"),
         number("holdup.victims", 3),
-        number("holdup.throttled_ns", 4),
+        number("holdup.throttled_ns", 4_000),
         boolean("holdup.runtime.stalled"),
         boolean("holdup.runtime.driver_idle"),
         boolean("holdup.sampled"),
@@ -98,11 +98,11 @@ fn every_attribute_of_the_contract_finds_its_place() {
     let poll = &out.polls[0];
     assert_eq!((poll.function.as_str(), poll.file.as_str()), ("shop::cart::pay", "src/cart.rs"));
     assert_eq!((poll.line, poll.thread_id, poll.self_ns), (42, 9, 40 * MS));
-    assert_eq!((poll.cpu_ns, poll.runqueue_ns, poll.threshold_ns), (1, 2, 10 * MS));
+    assert_eq!((poll.cpu_ns, poll.runqueue_ns, poll.threshold_ns), (1_000, 2_000, 10 * MS));
     assert_eq!((poll.cause, poll.blame_crate.as_str(), poll.stack_id), ("disk", "shop", 255));
     assert_eq!((poll.victims, poll.task_id, poll.worker, poll.stall), (3, 11, 1, true));
     let runtime = (poll.throttled_ns, poll.runtime_stalled, poll.driver_idle, poll.sampled);
-    assert_eq!(runtime, (4, true, true, true));
+    assert_eq!(runtime, (4_000, true, true, true));
     let holder = [&poll.holder_thread_name, &poll.holder_function, &poll.holder_evidence];
     assert_eq!(
         (poll.holder_thread_id, holder.map(String::as_str)),
@@ -110,6 +110,26 @@ fn every_attribute_of_the_contract_finds_its_place() {
     );
     assert_eq!(out.stacks[0].frames, ["libc::read", "shop::cart::load"]);
     assert_eq!(out.counts.dropped_by_senders, 5);
+}
+
+#[test]
+fn what_a_poll_measured_is_cut_to_whole_microseconds() {
+    let mut given = span();
+    given.start_time_unix_nano += 1_234;
+    given.end_time_unix_nano += 4_000;
+    given.attributes = vec![
+        number("holdup.self_ns", 40_000_999),
+        number("holdup.cpu_ns", 1_999),
+        number("holdup.runqueue_ns", 999),
+        number("holdup.throttled_ns", 2_001),
+        number("holdup.threshold_ns", 10_000_001),
+    ];
+    let out = decoded("holdup", given);
+    let poll = &out.polls[0];
+    assert_eq!(poll.start_ns, NOW - 100 * MS + 1_000);
+    assert_eq!((poll.duration_ns, poll.self_ns), (50 * MS + 2_000, 40 * MS));
+    assert_eq!((poll.cpu_ns, poll.runqueue_ns, poll.throttled_ns), (1_000, 0, 2_000));
+    assert_eq!(poll.threshold_ns, 10_000_001, "a setting stays as it is set");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The plain data that travels from the receiver to the fold and the store.
 
-/// One poll span, checked and with every field in its place.
+/// One poll span, checked and with every field in its place. What it measured is in whole
+/// microseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct PollSpan {
     /// Start of the poll, ns since 1970.

@@ -9,6 +9,8 @@ INSERT INTO poll_spans
 WITH
     -- A number from 0 to 1 of the run, or of the poll.
     (of, salt) -> sipHash64({seed:UInt64}, of, salt) / 18446744073709551616. AS chance,
+    -- In whole microseconds, as the collector stores them.
+    (ns) -> intDiv(ns, 1000) * 1000 AS cut,
     intDiv(number, {run:UInt64}) AS run_no,
     toUInt64(floor({services:UInt64} * pow(chance(run_no, 1), 2))) AS service_no,
     toUInt64(floor(intDiv({functions:UInt64}, {services:UInt64}) * pow(chance(run_no, 2), 2))) AS function_no,
@@ -23,11 +25,11 @@ WITH
     concat('app_', toString(service_no)) AS app,
     sipHash64({seed:UInt64}, number) AS dice
 SELECT
-    fromUnixTimestamp64Nano(toInt64(run_ns + number % {run:UInt64} * 200000000 + dice % 50000000), 'UTC'),
-    taken_ns + dice % 100000,
-    taken_ns,
-    if(why = 'cpu', taken_ns - dice % 1000000, dice % 1000000),
-    if(why = 'runqueue', taken_ns - dice % 2000000, dice % 500000),
+    fromUnixTimestamp64Nano(toInt64(cut(run_ns + number % {run:UInt64} * 200000000 + dice % 50000000)), 'UTC'),
+    cut(taken_ns + dice % 100000),
+    cut(taken_ns),
+    cut(if(why = 'cpu', taken_ns - dice % 1000000, dice % 1000000)),
+    cut(if(why = 'runqueue', taken_ns - dice % 2000000, dice % 500000)),
     10000000,
     concat('service-', toString(service_no)),
     if(service_no % 10 = 9, 'staging', 'production'),
