@@ -8,6 +8,7 @@ mod export;
 mod files;
 mod lint;
 mod loaded;
+mod provisioned;
 mod reader;
 mod retention;
 mod seed;
