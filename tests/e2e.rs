@@ -21,3 +21,4 @@ mod receiving;
 mod rules;
 mod serving;
 mod tasks;
+mod terminal;

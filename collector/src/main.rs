@@ -37,12 +37,12 @@ mod store;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 /// Finds what is holding up async services
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(name = "holdup", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -56,6 +56,8 @@ enum Command {
     Migrate(config::Settings),
     /// Ask a running collector
     Query(command::query::QueryArgs),
+    /// Write stacks of blocked time for other tools
+    Export(command::export::ExportArgs),
     /// Alerts and who is told of them
     #[command(subcommand)]
     Alerts(command::alerts::AlertsCommand),
@@ -76,6 +78,10 @@ enum Command {
     /// Grafana's dashboards, from the same queries
     #[command(subcommand)]
     Dashboards(command::dashboards::DashboardsCommand),
+    /// Print a script that completes commands in a shell
+    Completions(command::shell::CompletionsArgs),
+    /// Print or write manual pages
+    Man(command::shell::ManArgs),
     /// The embedded ClickHouse engine
     #[command(subcommand)]
     Engine(engine::EngineCommand),
@@ -91,6 +97,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve(&settings),
         Command::Migrate(settings) => command::migrate::run(settings),
         Command::Query(args) => command::query::run(&args),
+        Command::Export(args) => command::export::run(&args),
         Command::Alerts(command) => command::alerts::run(command),
         Command::Dump(args) => command::dump::run(&args),
         Command::Record(args) => command::record::run(&args),
@@ -99,6 +106,8 @@ fn main() -> ExitCode {
         Command::Tasks(args) => command::tasks::run(&args),
         Command::Symbolize(args) => command::symbolize::run(&args),
         Command::Dashboards(command) => command::dashboards::run(command),
+        Command::Completions(args) => command::shell::completions(&args, Cli::command()),
+        Command::Man(args) => command::shell::man(&args, Cli::command()),
         Command::Engine(command) => command.run(),
     };
     match outcome {

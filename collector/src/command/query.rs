@@ -1,50 +1,58 @@
 //! `holdup query`: asks a running collector one of the questions of `queries/`.
 
-use std::io::Write;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use crate::clock::now_ns;
+use super::ask::{Address, Choice, Collector, Question};
+use super::text::{duration, plain, print, tell, time};
 use crate::store::catalog;
 
 /// The arguments of `holdup query`.
 #[derive(Args, Debug)]
 pub(crate) struct QueryArgs {
-    /// What to ask
+    /// What to ask; without it, all that can be asked is listed
     #[arg(value_parser = panels())]
-    pub(super) name: String,
+    pub(super) name: Option<String>,
     /// How far back
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
     pub(super) since: Duration,
-    /// Only this service; may be given several times
-    #[arg(long, value_name = "NAME")]
-    pub(super) service: Vec<String>,
+    #[command(flatten)]
+    pub(super) choice: Choice,
     /// Only this function, fully qualified
     #[arg(long, value_name = "NAME")]
     pub(super) function: Option<String>,
+    /// Only where each of these words is in the function or service
+    #[arg(long, value_name = "WORDS")]
+    pub(super) search: Option<String>,
+    /// Only issues in this state: new, ongoing, regressed, quiet, muted; may be given several times
+    #[arg(long, value_name = "STATE")]
+    pub(super) state: Vec<String>,
     /// The most rows
     #[arg(long, value_name = "ROWS", default_value_t = 20)]
     pub(super) limit: u32,
     /// How to print them
     #[arg(long, value_enum, default_value = "table")]
-    pub(super) output: Output,
-    /// The collector's page
-    #[arg(long, env = "HOLDUP_PAGE", value_name = "URL", default_value = "http://127.0.0.1:4380")]
-    pub(super) page: String,
+    pub(super) output: PanelOutput,
+    #[command(flatten)]
+    pub(super) address: Address,
 }
 
 /// The names that can be asked, with what they show.
 fn panels() -> PossibleValuesParser {
-    let panels = catalog::panel_names().into_iter().map(|name| {
-        let title = catalog::panel(&name).map(|panel| panel.title).unwrap_or_default();
-        PossibleValue::new(name).help(title)
-    });
+    let panels = titles().into_iter().map(|(name, title)| PossibleValue::new(name).help(title));
     panels.collect::<Vec<_>>().into()
+}
+
+/// Each panel's name and title, by name.
+fn titles() -> Vec<(String, String)> {
+    let mut names = catalog::panel_names();
+    names.sort();
+    let title = |name: &str| catalog::panel(name).map(|panel| panel.title).unwrap_or_default();
+    names.into_iter().map(|name| (name.clone(), title(&name))).collect()
 }
 
 /// How rows are printed.
@@ -54,62 +62,64 @@ pub(crate) enum Output {
     Json,
 }
 
-/// Asks, and prints the rows.
-pub(crate) fn run(args: &QueryArgs) -> anyhow::Result<()> {
-    let rows = ask(args)?;
-    let mut out = std::io::stdout().lock();
-    let written = match args.output {
-        Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&rows)?),
-        Output::Table if rows.is_empty() => {
-            // stdout stays data only; an empty table has none.
-            writeln!(
-                std::io::stderr(),
-                "nothing in the last {}: widen --since, or see the page for how to add a service",
-                humantime::format_duration(args.since)
-            )
+/// How the rows of a panel are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PanelOutput {
+    Table,
+    Json,
+    Csv,
+}
+
+impl From<Output> for PanelOutput {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Table => Self::Table,
+            Output::Json => Self::Json,
         }
-        Output::Table => writeln!(out, "{}{}", table(&args.name, &rows), advice(&rows)),
-    };
-    match written {
-        // A pager that was closed has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("cannot write the answer"),
     }
 }
 
-fn ask(args: &QueryArgs) -> anyhow::Result<Vec<Value>> {
-    let to_ms = now_ns() / 1_000_000;
-    let since_ms = u64::try_from(args.since.as_millis()).unwrap_or(u64::MAX);
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("from", &to_ms.saturating_sub(since_ms).to_string());
-    form.append_pair("to", &to_ms.to_string());
-    form.append_pair("limit", &args.limit.to_string());
-    for service in &args.service {
-        form.append_pair("service", service);
+/// Asks, and prints the rows.
+pub(crate) fn run(args: &QueryArgs) -> anyhow::Result<()> {
+    let Some(name) = &args.name else { return list() };
+    let collector = Collector::at(&args.address)?;
+    let question = question(args);
+    if args.output == PanelOutput::Csv {
+        return print(&collector.panel(name, question.with("format", "csv"))?);
     }
-    if let Some(function) = &args.function {
-        form.append_pair("function", function);
+    let rows = collector.rows(name, question)?;
+    match args.output {
+        PanelOutput::Table if rows.is_empty() => {
+            // stdout stays data only; an empty table has none.
+            tell(&format!(
+                "nothing in the last {}: widen --since, or see the page for how to add a service",
+                humantime::format_duration(args.since)
+            ));
+            Ok(())
+        }
+        PanelOutput::Table => {
+            print(format!("{}{}\n", table(name, &rows), advice(&rows)).as_bytes())
+        }
+        PanelOutput::Json | PanelOutput::Csv => {
+            print((serde_json::to_string_pretty(&rows)? + "\n").as_bytes())
+        }
     }
-    let base = args.page.trim_end_matches('/');
-    let url = format!("{base}/api/v1/query/{}?{}", args.name, form.finish());
-    // The page is near: a proxy that is meant for the way out would not find it.
-    // It has no TLS: no certificates are read, and none need be there.
-    let client = reqwest::blocking::Client::builder().no_proxy().tls_certs_only([]);
-    let client = client.timeout(Duration::from_secs(60)).build()?;
-    let response = client.get(&url).send().with_context(|| {
-        format!("no collector answers at {base}: start `holdup serve`, or correct --page")
-    })?;
-    let status = response.status();
-    let body = response.bytes().with_context(|| format!("{base} broke off its answer"))?;
-    let answer: Value = serde_json::from_slice(&body)
-        .with_context(|| format!("{base} is no holdup: it answered {status} without JSON"))?;
-    if let Some(message) = answer.pointer("/error/message").and_then(Value::as_str) {
-        bail!("{message}");
+}
+
+fn question(args: &QueryArgs) -> Question {
+    let mut question = Question::since(args.since, &args.choice).with("limit", &args.limit);
+    for (key, value) in [("function", &args.function), ("search", &args.search)] {
+        if let Some(value) = value {
+            question = question.with(key, value);
+        }
     }
-    match answer.get("data") {
-        Some(Value::Array(rows)) => Ok(rows.clone()),
-        _ => bail!("{base} is no holdup: it answered {status} without rows"),
-    }
+    args.state.iter().fold(question, |question, state| question.with("state", state))
+}
+
+/// A line for each panel.
+fn list() -> anyhow::Result<()> {
+    let lines = titles().into_iter().map(|(name, title)| format!("{name:18} {title}\n"));
+    print(lines.collect::<String>().as_bytes())
 }
 
 /// Columns that a terminal has no room for, or that mean nothing there.
@@ -189,53 +199,9 @@ fn cell(value: &Value, unit: &str) -> String {
     }
 }
 
-/// The text without control characters: a name must not be able to drive the terminal.
-fn plain(text: &str) -> String {
-    let visible = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
-    visible.take(200).collect()
-}
-
-/// A duration in the unit that leaves one to three digits before the point.
-fn duration(ns: u64) -> String {
-    let (divisor, unit) = match ns {
-        0..1_000 => return format!("{ns} ns"),
-        1_000..1_000_000 => (1_000, "µs"),
-        1_000_000..1_000_000_000 => (1_000_000, "ms"),
-        1_000_000_000..120_000_000_000 => (1_000_000_000, "s"),
-        120_000_000_000..7_200_000_000_000 => (60_000_000_000, "min"),
-        _ => (3_600_000_000_000, "h"),
-    };
-    format!("{}.{} {unit}", ns / divisor, ns % divisor * 10 / divisor)
-}
-
-/// A time as RFC 3339 has it, to the second, UTC.
-fn time(unix_ms: u64) -> String {
-    let at = std::time::UNIX_EPOCH + Duration::from_millis(unix_ms);
-    humantime::format_rfc3339_seconds(at).to_string()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{advice, duration, heading, plain, table, time};
-
-    #[test]
-    fn durations_are_short() {
-        for (ns, text) in [
-            (0, "0 ns"),
-            (1_500, "1.5 µs"),
-            (12_345_678, "12.3 ms"),
-            (9_990_000_000, "9.9 s"),
-            (180_000_000_000, "3.0 min"),
-            (36_000_000_000_000, "10.0 h"),
-        ] {
-            assert_eq!(duration(ns), text);
-        }
-    }
-
-    #[test]
-    fn a_name_cannot_drive_the_terminal() {
-        assert_eq!(plain("a\u{1b}[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
-    }
+    use super::{advice, heading, table, time, titles};
 
     #[test]
     fn each_advice_is_said_once() {
@@ -256,5 +222,12 @@ mod tests {
         assert!(!text.contains("BLAME CRATE"), "nothing is known of it: {text}");
         assert!(text.contains(&time(1_795_339_164_007)));
         assert_eq!(heading("max_ns"), "MAX");
+    }
+
+    #[test]
+    fn every_panel_is_listed_with_what_it_shows() {
+        let titles = titles();
+        assert!(titles.len() > 30 && titles.is_sorted(), "{titles:?}");
+        assert!(titles.iter().all(|(_, title)| !title.is_empty()), "{titles:?}");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::ask::{Address, Choice};
 use super::query::{self, Output, QueryArgs};
 
 /// How long a service may take to answer.
@@ -29,9 +30,8 @@ pub(crate) struct TasksArgs {
     /// How to print them
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
-    /// The collector's page
-    #[arg(long, env = "HOLDUP_PAGE", value_name = "URL", default_value = "http://127.0.0.1:4380")]
-    page: String,
+    #[command(flatten)]
+    address: Address,
 }
 
 /// Asks, and prints what comes.
@@ -40,13 +40,15 @@ pub(crate) fn run(args: &TasksArgs) -> anyhow::Result<()> {
         return print(&ask(endpoint, args.output)?);
     }
     query::run(&QueryArgs {
-        name: "tasks".to_owned(),
+        name: Some("tasks".to_owned()),
         since: args.since,
-        service: args.service.clone(),
+        choice: Choice { service: args.service.clone(), ..Choice::default() },
         function: None,
+        search: None,
+        state: Vec::new(),
         limit: args.limit,
-        output: args.output,
-        page: args.page.clone(),
+        output: args.output.into(),
+        address: args.address.clone(),
     })
 }
 

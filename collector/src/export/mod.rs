@@ -6,6 +6,7 @@ mod pprof;
 use std::collections::HashMap;
 
 use inferno::flamegraph::{self, Options, Palette, color::MultiPalette};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// A stack, and how long polls that had it held a thread.
@@ -47,6 +48,32 @@ pub(crate) enum Format {
     Svg,
 }
 
+#[derive(Deserialize)]
+struct Rows {
+    data: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    frames: Vec<String>,
+    blocked_ns: u64,
+    calls: u64,
+}
+
+/// Stacks as the panel `stacks` gives them in JSON, leaf first.
+///
+/// # Errors
+///
+/// When it is not that.
+pub(crate) fn read_stacks(json: &[u8]) -> Result<Vec<Stack>, serde_json::Error> {
+    let rows: Rows = serde_json::from_slice(json)?;
+    let stack = |Row { mut frames, blocked_ns, calls }| {
+        frames.reverse();
+        Stack { frames, blocked_ns, polls: calls }
+    };
+    Ok(rows.data.into_iter().map(stack).collect())
+}
+
 /// Why it can't be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExportError {
@@ -82,6 +109,17 @@ impl Format {
             Self::Firefox => "firefox.json",
             Self::Pprof => "pb.gz",
             Self::Svg => "svg",
+        }
+    }
+
+    /// Who reads it.
+    pub(crate) fn readers(self) -> &'static str {
+        match self {
+            Self::Folded => "A line a stack: most tools for flame graphs",
+            Self::Speedscope => "speedscope.app",
+            Self::Firefox => "profiler.firefox.com",
+            Self::Pprof => "go tool pprof, Pyroscope, Parca and others",
+            Self::Svg => "Browsers: a flame graph that stands for itself",
         }
     }
 

@@ -4,30 +4,17 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 
 use super::Page;
 use super::error::ApiError;
 use super::parameters::parse;
-use crate::export::{Format, Profile, Stack};
+use crate::export::{Format, Profile, Stack, read_stacks};
 use crate::store::{self, PanelQuery, ROWS_MAX, catalog};
 
 /// The panel whose rows are written.
 const PANEL: &str = "stacks";
 /// Longer answers are refused.
 const BYTES_MAX: usize = 64 << 20;
-
-#[derive(Deserialize)]
-struct Rows {
-    data: Vec<Row>,
-}
-
-#[derive(Deserialize)]
-struct Row {
-    frames: Vec<String>,
-    blocked_ns: u64,
-    calls: u64,
-}
 
 pub(super) async fn export(
     State(page): State<Page>,
@@ -64,13 +51,8 @@ async fn stacks(page: &Page, asked: &PanelQuery) -> Result<Vec<Stack>, ApiError>
     let read = page.store.ask(asked)?.read(BYTES_MAX).await?.ok_or_else(|| {
         ApiError::bad_request("that are too many stacks for a file: choose a function or a limit")
     })?;
-    let rows: Rows = serde_json::from_slice(&read).map_err(|error| {
+    read_stacks(&read).map_err(|error| {
         let message = format!("ClickHouse's answer can't be read: {error}");
         ApiError::new(StatusCode::BAD_GATEWAY, "clickhouse_error", message)
-    })?;
-    let stack = |Row { mut frames, blocked_ns, calls }| {
-        frames.reverse();
-        Stack { frames, blocked_ns, polls: calls }
-    };
-    Ok(rows.data.into_iter().map(stack).collect())
+    })
 }

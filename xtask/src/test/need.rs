@@ -97,6 +97,22 @@ pub(crate) fn faketime(interrupt: &Interrupt) -> anyhow::Result<()> {
     apt("libfaketime", interrupt)
 }
 
+/// A terminal that tests can type into and look at.
+pub(crate) fn tmux(interrupt: &Interrupt) -> anyhow::Result<()> {
+    match on_path(&["tmux"]) {
+        Some(_) => Ok(()),
+        None => apt("tmux", interrupt),
+    }
+}
+
+/// The reader of manual pages.
+pub(crate) fn man(interrupt: &Interrupt) -> anyhow::Result<()> {
+    match on_path(&["man"]) {
+        Some(_) => Ok(()),
+        None => apt("man-db", interrupt),
+    }
+}
+
 /// Prometheus's promtool: it checks the rules that are for Prometheus.
 pub(crate) fn promtool(interrupt: &Interrupt) -> anyhow::Result<()> {
     if process::works(Command::new("promtool").arg("--version"))? {

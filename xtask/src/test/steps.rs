@@ -85,6 +85,8 @@ fn tools(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     need::faketime(interrupt)?;
     need::alertmanager(interrupt)?;
     need::promtool(interrupt)?;
+    need::tmux(interrupt)?;
+    need::man(interrupt)?;
     need::chromium(interrupt).map(drop)
 }
 
