@@ -1,5 +1,7 @@
 //! The API behind the page, as a client sees it: issues and mutes, pages and formats, mistakes.
 
+mod leaving;
+
 use serde_json::{Value, json};
 
 use holdup_tests::collector::{Answer, Collector, client, eventually, get, post};
@@ -153,6 +155,12 @@ fn rows_come_in_pages_as_json_and_as_csv() {
     assert_eq!((csv.status, csv.content_type.as_str()), (200, "text/csv; charset=utf-8"));
     assert!(csv.text.starts_with("\"function\",\"service\",\"state\""), "{}", csv.text);
     assert!(csv.text.contains("\n\"a::two, \"\"quoted\"\"\",\"shop\",\"new\","), "{}", csv.text);
+    // A spreadsheet would run it.
+    send(&collector, "=HYPERLINK(\"http://evil.example\")", "1", now - 50_000);
+    collector.settle();
+    let harmless = "\n\"'=HYPERLINK(\"\"http://evil.example\"\")\",\"shop\",\"new\",";
+    let csv = api(&collector, "query/issues?format=csv");
+    assert!(csv.text.contains(harmless), "{}", csv.text);
     let url = format!("{}/api/v1/query/issues", collector.page());
     let accepted = client().get(&url).header("accept", "text/csv, */*;q=0.1").send();
     let text = accepted.expect("it answers").text().expect("text");

@@ -206,6 +206,7 @@ async fn serve(
         store,
         intake,
         metrics: Arc::clone(&metrics),
+        rules: evaluator.shown(),
         hosts: config.page_hosts.as_slice().into(),
         trace_url: config.notify.trace_url.clone().unwrap_or_default(),
         streams: Page::streams(),

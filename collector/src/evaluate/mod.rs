@@ -12,6 +12,7 @@ mod leader;
 mod own;
 mod reload;
 mod schedule;
+mod shown;
 mod silences;
 mod tell;
 
@@ -29,6 +30,7 @@ use self::kept::Kept;
 use self::leader::Leadership;
 use self::own::Own;
 use self::schedule::Schedule;
+use self::shown::Ran;
 use self::silences::Silences;
 use crate::alerts::{Machine, Observed, Sample, To, Transition};
 use crate::batch::Intake;
@@ -41,6 +43,7 @@ use crate::store::{Store, StoreError};
 pub(crate) use ask::{ask, timing};
 pub(crate) use counters::Counters;
 pub(crate) use reload::Reload;
+pub(crate) use shown::Shown;
 
 use ask::{AskError, ms};
 
@@ -86,6 +89,7 @@ struct Tracked {
     machine: Machine,
     /// Since when its query has failed, and why at last.
     failing: Option<(u64, String)>,
+    ran: Ran,
 }
 
 /// All rules, and what they need.
@@ -113,6 +117,7 @@ pub(crate) struct Evaluator {
     untold: BTreeMap<String, u64>,
     told_ms: u64,
     kept_ms: u64,
+    shown: watch::Sender<Shown>,
 }
 
 impl Evaluator {
@@ -132,6 +137,7 @@ impl Evaluator {
             machine: kept.rules.remove(&rule.name).unwrap_or_default().machine(),
             rule: rule.clone(),
             failing: None,
+            ran: Ran::default(),
         };
         let rules: Vec<Tracked> = enabled.map(&mut tracked).collect();
         let retired = kept.rules.into_iter().map(|(name, rule)| (name, rule.machine())).collect();
@@ -160,8 +166,10 @@ impl Evaluator {
             untold: BTreeMap::new(),
             told_ms: 0,
             kept_ms: 0,
+            shown: watch::Sender::default(),
         };
         evaluator.start_notifier()?;
+        evaluator.show_all();
         Ok(evaluator)
     }
 
@@ -191,7 +199,10 @@ impl Evaluator {
                     let Some(number) = schedule.pick(clock()) else { continue };
                     match number.checked_sub(1) {
                         None => self.agree_on_leader().await,
-                        Some(rule) => self.evaluate(rule).await,
+                        Some(rule) => {
+                            self.evaluate(rule).await;
+                            self.show(rule);
+                        }
                     }
                     self.counters.missed.inc_by(schedule.done(number, clock()));
                 }
@@ -266,8 +277,10 @@ impl Evaluator {
         let oldest_age_ms = self.intake.progress().oldest_age_ns(now_ns()) / 1_000_000;
         let complete = self.own.rows(oldest_age_ms, now_ms);
         let measured = self.measure(number, oldest_age_ms, now_ms);
-        let Some(Tracked { rule, machine, .. }) = self.rules.get(number) else { return };
+        let Some(Tracked { rule, machine, ran, .. }) = self.rules.get_mut(number) else { return };
+        *ran = Ran { at_ms: Some(now_ms), took_ms: 0, waits: false };
         if rule.needs_all_rows && !self.own.was_complete_for(ms(rule.window), now_ms) {
+            ran.waits = true;
             self.counters.evaluated(Evaluated::Waited);
             return self.tell(now_ms, false);
         }
@@ -278,7 +291,8 @@ impl Evaluator {
         };
         self.counters.seconds.observe(began.elapsed().as_secs_f64());
         let observed = self.observed(number, asked, complete || of_collector, now_ms);
-        let Some(Tracked { rule, machine, .. }) = self.rules.get_mut(number) else { return };
+        let Some(Tracked { rule, machine, ran, .. }) = self.rules.get_mut(number) else { return };
+        ran.took_ms = ms(began.elapsed());
         let absent = machine.absent();
         let changes = machine.step(&timing(rule), now_ms, observed);
         let waits = machine.absent() != absent;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::shown::Ran;
 use super::{Evaluator, Tracked, now_ms};
 use crate::notify::{self, Lead, Notifier};
 use crate::rules::Rule;
@@ -32,6 +33,7 @@ impl Evaluator {
         }
         self.take_rules(&rules);
         self.settings.rules = rules;
+        self.show_all();
         self.keep(now_ms()).await;
         // Whoever tells knows of nothing yet.
         self.told_ms = 0;
@@ -46,12 +48,14 @@ impl Evaluator {
             before.map(|tracked| (tracked.rule.name.clone(), tracked)).collect();
         for rule in rules.iter().filter(|rule| rule.enabled).cloned() {
             let known = before.remove(&rule.name);
-            let (machine, failing) = match known {
-                Some(it) if it.rule.question == rule.question => (it.machine, it.failing),
-                Some(it) => (it.machine, None),
-                None => (self.retired.remove(&rule.name).unwrap_or_default(), None),
-            };
-            self.rules.push(Tracked { rule, machine, failing });
+            self.rules.push(match known {
+                Some(it) if it.rule.question == rule.question => Tracked { rule, ..it },
+                Some(it) => Tracked { rule, failing: None, ran: Ran::default(), ..it },
+                None => {
+                    let machine = self.retired.remove(&rule.name).unwrap_or_default();
+                    Tracked { rule, machine, failing: None, ran: Ran::default() }
+                }
+            });
         }
         self.retired.extend(before.into_iter().map(|(name, it)| (name, it.machine)));
         self.retire(now_ms());

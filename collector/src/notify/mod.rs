@@ -64,7 +64,7 @@ pub(crate) use settings::{Keys, Receiver, Settings};
 use state::StateFile;
 pub(crate) use told::{AlreadyTold, Last, Lead};
 pub(crate) use trial::{Step, Trial, TrialError};
-pub(crate) use window::{Maintenance, Silence};
+pub(crate) use window::{Maintenance, Silence, Window};
 
 /// Why nobody would be told.
 #[derive(Debug, thiserror::Error)]

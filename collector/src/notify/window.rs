@@ -1,18 +1,22 @@
 //! When alerts are sent to nobody: silences, and maintenance that comes every week.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::SystemTime;
 
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::matcher::{Matcher, all_match};
 
 /// A time in which alerts with some labels are sent to nobody.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
+    /// Whether it is one of `[[maintenance]]`.
+    maintenance: bool,
     matchers: Vec<Matcher>,
     from: Option<SystemTime>,
     until: Option<SystemTime>,
@@ -107,6 +111,25 @@ impl Window {
         }
     }
 
+    /// What it says, and whether it lasts.
+    pub(crate) fn described(&self, now: SystemTime) -> Value {
+        let over = self.until.is_some_and(|until| now >= until);
+        let lasts = self.contains(now);
+        let end = self.ends(now).filter(|_| lasts);
+        json!({
+            "kind": if self.maintenance { "maintenance" } else { "silence" },
+            "state": if lasts { "active" } else if over { "ended" } else { "waiting" },
+            "matchers": self.matchers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "from_ms": self.from.map(unix_ms),
+            "until_ms": self.until.map(unix_ms),
+            "ends_ms": end.map(unix_ms),
+            "weekly": self.weekly.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "timezone": self.zone.iana_name().unwrap_or("UTC"),
+            "created_by": self.created_by,
+            "comment": self.comment,
+        })
+    }
+
     fn contains(&self, now: SystemTime) -> bool {
         if self.from.is_some_and(|from| now < from) || self.until.is_some_and(|until| now >= until)
         {
@@ -139,6 +162,25 @@ impl Weekly {
     }
 }
 
+impl fmt::Display for Weekly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.days.iter().map(|day| match day {
+            Weekday::Monday => "mon",
+            Weekday::Tuesday => "tue",
+            Weekday::Wednesday => "wed",
+            Weekday::Thursday => "thu",
+            Weekday::Friday => "fri",
+            Weekday::Saturday => "sat",
+            Weekday::Sunday => "sun",
+        });
+        let (days, start) = (days.collect::<Vec<_>>().join(", "), self.start.strftime("%H:%M"));
+        match self.end == Time::midnight() {
+            true => write!(f, "{days} {start}–24:00"),
+            false => write!(f, "{days} {start}–{}", self.end.strftime("%H:%M")),
+        }
+    }
+}
+
 /// One of `[[silences]]`: it has an end, or it would be forgotten.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Keys")]
@@ -162,7 +204,7 @@ impl TryFrom<Keys> for Silence {
         if !keys.weekly.is_empty() {
             return Err("a silence comes once: weekly times are of [[maintenance]]".into());
         }
-        Ok(Self(keys.window()?))
+        Ok(Self(keys.window(false)?))
     }
 }
 
@@ -173,12 +215,12 @@ impl TryFrom<Keys> for Maintenance {
         if keys.until.is_none() && keys.weekly.is_empty() {
             return Err("maintenance has no end: add `until` or `weekly`".into());
         }
-        Ok(Self(keys.window()?))
+        Ok(Self(keys.window(true)?))
     }
 }
 
 impl Keys {
-    fn window(self) -> Result<Window, String> {
+    fn window(self, maintenance: bool) -> Result<Window, String> {
         let from = self.from.map(|from| instant(&from)).transpose()?;
         let until = self.until.map(|until| instant(&until)).transpose()?;
         if let (Some(from), Some(until)) = (from, until)
@@ -196,7 +238,7 @@ impl Keys {
         };
         let weekly = self.weekly.into_iter().map(WeeklyKeys::weekly).collect::<Result<_, _>>()?;
         let Self { matchers, created_by, comment, .. } = self;
-        Ok(Window { matchers, from, until, weekly, zone, created_by, comment })
+        Ok(Window { maintenance, matchers, from, until, weekly, zone, created_by, comment })
     }
 }
 
@@ -223,6 +265,10 @@ fn time(text: &str) -> Result<Time, String> {
     // The end of a day is the beginning of the next.
     let hours = if (hours, minutes) == (24, 0) { 0 } else { hours };
     Time::new(hours, minutes, 0, 0).map_err(|_range| wrong())
+}
+
+fn unix_ms(time: SystemTime) -> i64 {
+    Timestamp::try_from(time).map_or(0, Timestamp::as_millisecond)
 }
 
 fn instant(written: &toml::value::Datetime) -> Result<SystemTime, String> {
@@ -295,6 +341,38 @@ mod tests {
             maintenance(day).says(at("2027-07-04T08:00:00Z")),
             "until 2027-07-04 12:00 UTC, by Ann"
         );
+    }
+
+    #[test]
+    fn it_is_described_with_its_times_and_whether_it_lasts() {
+        let text = "matchers = ['service=\"pay\"', 'function=~\"a.*\"']\ncomment = '<b>moves'\n\
+                    created_by = 'Ann'\nfrom = 1970-01-01T00:00:01Z\nuntil = 1970-01-01T00:00:02Z";
+        let Silence(silence) = toml::from_str(text).unwrap();
+        let described = silence.described(at("1970-01-01T00:00:01Z"));
+        let expected = json!({
+            "kind": "silence", "state": "active", "matchers": ["service=\"pay\"", "function=~\"a.*\""],
+            "from_ms": 1_000, "until_ms": 2_000, "ends_ms": 2_000, "weekly": [], "timezone": "UTC",
+            "created_by": "Ann", "comment": "<b>moves",
+        });
+        assert_eq!(described, expected);
+        let state = |time| silence.described(at(time))["state"].clone();
+        assert_eq!(state("1970-01-01T00:00:00Z"), "waiting");
+        assert_eq!(state("1970-01-01T00:00:02Z"), "ended");
+        let night = maintenance(
+            "matchers = []\ncomment = ''\ntimezone = 'Europe/Berlin'\n\
+             weekly = [{ days = ['sat', 'sun'], start = '23:00', end = '24:00' }]",
+        );
+        let described = night.described(at("2027-07-04T12:00:00Z"));
+        assert_eq!(
+            (&described["state"], &described["kind"]),
+            (&"waiting".into(), &"maintenance".into())
+        );
+        assert_eq!(described["weekly"], json!(["sat, sun 23:00–24:00"]));
+        assert_eq!(
+            (&described["timezone"], &described["ends_ms"]),
+            (&"Europe/Berlin".into(), &Value::Null)
+        );
+        assert_eq!(night.described(at("2027-07-04T21:30:00Z"))["ends_ms"], 1_814_824_800_000_i64);
     }
 
     #[test]

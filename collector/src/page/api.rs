@@ -11,9 +11,10 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
 
+use super::csv::Defused;
 use super::error::ApiError;
 use super::parameters::{nearest, parse};
-use super::{Page, advice, exports, live, mutes, openapi};
+use super::{Page, advice, exports, live, mutes, openapi, rules};
 use crate::store::{Answer, Format, StoreError, catalog};
 
 pub(super) fn routes() -> Router<Page> {
@@ -21,6 +22,8 @@ pub(super) fn routes() -> Router<Page> {
         .route("/query/{name}", get(query))
         .route("/status", get(status))
         .route("/live", get(live::live))
+        .route("/rules", get(rules::rules))
+        .route("/silences", get(rules::silences))
         .route("/export/{format}", get(exports::export))
         .route("/mutes", mutes::routes())
         .route("/openapi.json", get(described))
@@ -68,15 +71,16 @@ async fn query(
         asked.format = Format::Csv;
     }
     let mut answer = page.store.ask(&asked)?;
+    let mut csv = (asked.format == Format::Csv).then(Defused::default);
     // An error before the first byte still has a status of its own; a later one cuts the answer.
     let first = if name == advice::PANEL && asked.format == Format::Json {
         with_advice(&mut answer).await?
     } else {
-        answer.next().await?.unwrap_or_default()
+        safe(&mut csv, answer.next().await?).unwrap_or_default()
     };
-    let rest = stream::unfold(answer, |mut answer| async move {
-        let part = answer.next().await.transpose()?;
-        Some((part, answer))
+    let rest = stream::unfold((answer, csv), |(mut answer, mut csv)| async move {
+        let part = answer.next().await.map(|part| safe(&mut csv, part)).transpose()?;
+        Some((part, (answer, csv)))
     });
     let body = Body::from_stream(stream::iter([Ok(first)]).chain(rest));
     let mut response = body.into_response();
@@ -92,6 +96,15 @@ async fn query(
         }
     }
     Ok(response)
+}
+
+/// The part as it goes out, and at the end what was held back.
+fn safe(csv: &mut Option<Defused>, part: Option<Bytes>) -> Option<Bytes> {
+    match (csv, part) {
+        (None, part) => part,
+        (Some(csv), Some(part)) => Some(csv.part(&part)),
+        (Some(csv), None) => Some(csv.end()).filter(|left| !left.is_empty()),
+    }
 }
 
 /// The whole answer with advice, or the beginning of one that is too long for that.

@@ -3,12 +3,14 @@
 mod advice;
 mod api;
 mod assets;
+mod csv;
 mod error;
 mod exports;
 mod live;
 mod mutes;
 mod openapi;
 mod parameters;
+mod rules;
 mod runbooks;
 
 use std::net::IpAddr;
@@ -27,6 +29,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::batch::Intake;
 use crate::clock::now_ns;
+use crate::evaluate::Shown;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -39,6 +42,8 @@ pub(crate) struct Page {
     pub(crate) intake: Intake,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
+    /// What the evaluation of rules shows.
+    pub(crate) rules: watch::Receiver<Shown>,
     /// Names that it answers to, beside localhost and addresses.
     pub(crate) hosts: Arc<[String]>,
     /// Where spans of a trace are shown, with `{trace_id}` in it; empty when that is not known.

@@ -81,7 +81,10 @@ fn query(name: &str, panel: &Panel) -> Value {
                     "allOf": [{"$ref": "#/components/schemas/Answer"}],
                     "properties": {"data": {"items": {"properties": columns}}},
                 }},
-                "text/csv": {"schema": {"type": "string"}},
+                "text/csv": {"schema": {
+                    "type": "string",
+                    "description": "Texts that begin like a formula have ' before them",
+                }},
             },
         })),
     })
@@ -127,6 +130,8 @@ fn json_answer(description: &str) -> Value {
 fn others() -> Vec<(&'static str, Value)> {
     vec![
         ("/mutes", mutes()),
+        ("/rules", rules()),
+        ("/silences", silences()),
         (
             "/export/{format}",
             json!({"get": {
@@ -168,6 +173,61 @@ fn others() -> Vec<(&'static str, Value)> {
             }}),
         ),
     ]
+}
+
+fn rules() -> Value {
+    let (text, whole) = (json!({"type": "string"}), json!({"type": ["integer", "null"]}));
+    let (number, yes) = (json!({"type": ["number", "null"]}), json!({"type": "boolean"}));
+    let of_question = json!({"expr": text, "measure": text});
+    let rule = json!({
+        "alert": text, "group": text, "severity": text, "file": text,
+        "question": {"type": "object", "properties": of_question},
+        "labels": {"type": "object", "additionalProperties": text},
+        "interval_s": number, "for_s": number, "keep_firing_for_s": number, "threshold": number,
+        "runbook_url": {"type": ["string", "null"]},
+        "built_in": yes, "enabled": yes,
+        "state": {"type": "string", "enum": ["inactive", "pending", "firing", "off"]},
+        "pending": whole, "firing": whole,
+        "left_out": {"description": "Alerts past the bound", "type": "integer"},
+        "last_evaluation_ms": whole, "took_ms": whole, "failing_since_ms": whole,
+        "waits": {"description": "It is not asked while rows are late", "type": "boolean"},
+        "error": {"description": "Why it can't be evaluated; empty when it can", "type": "string"},
+    });
+    let answer = json!({
+        "rules": {"type": "array", "maxItems": 500, "items": {"properties": rule}},
+        "receivers": {"type": "array", "items": text},
+        "leads": {"description": "Whether this collector tells receivers", "type": "boolean"},
+    });
+    whole_answer("rules", "Alert rules as they run, and how each is", &answer)
+}
+
+fn silences() -> Value {
+    let (text, time) = (json!({"type": "string"}), json!({"type": ["integer", "null"]}));
+    let silence = json!({
+        "kind": {"type": "string", "enum": ["silence", "maintenance"]},
+        "state": {"type": "string", "enum": ["active", "waiting", "ended"]},
+        "matchers": {"type": "array", "items": text},
+        "from_ms": time, "until_ms": time,
+        "ends_ms": {"description": "When it ends that lasts", "type": ["integer", "null"]},
+        "weekly": {"type": "array", "items": text}, "timezone": text,
+        "created_by": {"type": ["string", "null"]}, "comment": text,
+    });
+    let items = json!({"type": "array", "maxItems": 1000, "items": {"properties": silence}});
+    let summary = "Silences and maintenance windows of the configuration, and whether each lasts";
+    whole_answer("silences", summary, &json!({"silences": items}))
+}
+
+/// What has no parameters, and is not asked of ClickHouse.
+fn whole_answer(id: &str, summary: &str, properties: &Value) -> Value {
+    let schema = json!({"type": "object", "properties": properties});
+    json!({"get": {
+        "operationId": id,
+        "summary": summary,
+        "responses": answers(&json!({
+            "description": "All of them",
+            "content": {"application/json": {"schema": schema}},
+        })),
+    }})
 }
 
 fn mutes() -> Value {

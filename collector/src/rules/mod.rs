@@ -1,5 +1,6 @@
 //! Alert rules: what they are, and how they are read from files. No clock, and no ClickHouse.
 
+mod described;
 mod humanize;
 mod load;
 mod measure;
