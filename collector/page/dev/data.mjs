@@ -539,6 +539,47 @@ function alerts(now) {
   ];
 }
 
+/** The rules that the collector goes by, of which one has a hostile name. */
+export function rules(empty) {
+  const now = Date.now();
+  const rule = (alert, state, severity, more = {}) => ({
+    ...{ alert, state, severity, group: 'stalls', labels: { severity }, threshold: 1e9 },
+    ...{ interval_s: 5, for_s: 0, keep_firing_for_s: 0, file: 'queries/alerts/stalls.yaml:12' },
+    ...{ built_in: true, enabled: state !== 'off', pending: 0, firing: 0, left_out: 0 },
+    ...{ question: { expr: 'SELECT service, function, max(self_ns) AS value\nFROM poll_spans' } },
+    ...{ runbook_url: 'docs/runbooks/poll-stalled.md', error: '', failing_since_ms: null },
+    ...{ last_evaluation_ms: now - 3_000, took_ms: 12, waits: false, ...more },
+  });
+  const error = "ClickHouse: Code: 60. Unknown table expression identifier 'sales' <b>here</b>";
+  const hostile = '<img src=x onerror=alert(3)>'.repeat(12);
+  const all = [
+    rule('HoldupRuntimeStalled', 'firing', 'critical', { firing: 2, for_s: 5 }),
+    rule('HoldupBlockedTimeSteady', 'pending', 'warning', { pending: 1, for_s: 300 }),
+    rule('HoldupServiceSilent', 'inactive', 'warning', { waits: true }),
+    rule('HoldupWatchdog', 'firing', 'none', { firing: 1, question: { measure: 'always' } }),
+    rule(hostile, 'inactive', hostile, { labels: { a: hostile }, runbook_url: 'javascript:alert(4)' }),
+    rule('SalesStopped', 'inactive', 'critical', { error, failing_since_ms: now - 60_000 }),
+    rule('HoldupNewFunction', 'off', 'info', { last_evaluation_ms: null }),
+  ];
+  return { rules: all, receivers: empty ? [] : ['on-call', 'team-checkout'], leads: true };
+}
+
+export function silences(empty) {
+  const silence = (state, matchers, until_ms, comment, created_by, more = {}) => ({
+    ...{ kind: 'silence', state, matchers, from_ms: null, until_ms, ends_ms: until_ms },
+    ...{ weekly: [], timezone: 'UTC', created_by, comment, ...more },
+  });
+  const weekly = { kind: 'maintenance', weekly: ['sat, sun 23:00–04:00'], timezone: 'Europe/Berlin' };
+  const end = Date.UTC(2027, 2, 2, 8);
+  const all = [
+    silence('active', ['service="demo"'], end, 'the provider moves, see OPS-1234', 'Ann'),
+    silence('waiting', ['team=~"check.*"', 'severity!="critical"'], null, 'backups', null, weekly),
+    silence('active', [`service="${'<b>x</b>'.repeat(60)}"`], end, '<script>alert(5)</script>', ''),
+    silence('ended', ['service="gateway"'], Date.UTC(2026, 1, 1), 'the move', 'Bo'),
+  ];
+  return { silences: empty ? [] : all };
+}
+
 function alertHistory(now) {
   const events = alerts(now).flatMap((alert) => [
     { ...alert, time_ms: alert.since_ms + 2_000, event: 'notified: sent', receiver: 'on-call', reason: '' },

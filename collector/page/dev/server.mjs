@@ -9,7 +9,7 @@ import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { answer, mute, seen, status } from './data.mjs';
+import { answer, mute, rules, seen, silences, status } from './data.mjs';
 
 const DIST = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist');
 const TYPES = {
@@ -62,6 +62,8 @@ async function respond(url, request, response, { base, empty, api }) {
     return Readable.fromWeb(real.body).on('error', () => {}).pipe(response);
   }
   if (path === 'api/v1/status') return json(200, status(empty));
+  if (path === 'api/v1/rules') return json(200, rules(empty));
+  if (path === 'api/v1/silences') return json(200, silences(empty));
   if (path === 'api/v1/mutes') {
     mute(request.method, await new Response(Readable.toWeb(request)).json());
     return json(200, { muted: request.method === 'POST' });

@@ -176,6 +176,50 @@ export interface AlertEventRow {
   reason: string;
 }
 
+/** An alert rule as the collector runs it. */
+export interface RuleRow {
+  alert: string;
+  group: string;
+  severity: string;
+  labels: Record<string, string>;
+  question: { expr?: string; measure?: string };
+  threshold: number | null;
+  interval_s: number;
+  for_s: number;
+  file: string;
+  runbook_url: string | null;
+  state: 'inactive' | 'pending' | 'firing' | 'off';
+  pending?: number;
+  firing?: number;
+  left_out?: number;
+  last_evaluation_ms?: number | null;
+  took_ms?: number;
+  /** It is not asked while rows are late. */
+  waits?: boolean;
+  error?: string;
+  failing_since_ms?: number | null;
+}
+
+export interface AlertRules {
+  rules: RuleRow[];
+  receivers: string[];
+  /** Whether this collector tells them. */
+  leads: boolean;
+}
+
+export interface SilenceRow {
+  kind: 'silence' | 'maintenance';
+  state: 'active' | 'waiting' | 'ended';
+  matchers: string[];
+  from_ms: number | null;
+  until_ms: number | null;
+  ends_ms: number | null;
+  weekly: string[];
+  timezone: string;
+  created_by: string | null;
+  comment: string;
+}
+
 /** Counts of slow polls by duration: each key but the time is an upper bound in seconds. */
 export type DurationsRow = { time: string } & Record<string, number | string>;
 
@@ -388,6 +432,22 @@ export async function fetchRows<N extends keyof Rows>(
 
 export async function fetchStatus(signal: AbortSignal): Promise<Status> {
   return (await fetchJson(new URL('status', BASE).href, signal)) as Status;
+}
+
+export async function fetchRules(signal: AbortSignal): Promise<AlertRules> {
+  return (await fetchJson(new URL('rules', BASE).href, signal)) as AlertRules;
+}
+
+export async function fetchSilences(signal: AbortSignal): Promise<SilenceRow[]> {
+  const body = await fetchJson(new URL('silences', BASE).href, signal);
+  return (body as { silences: SilenceRow[] }).silences;
+}
+
+/** Where a rule's runbook is: one that the collector serves, or an address; no other scheme. */
+export function runbookUrl(written: string | null): string | null {
+  if (!written) return null;
+  if (/^docs\/runbooks\/[\w.-]+$/.test(written)) return new URL(`../../${written}`, BASE).href;
+  return /^https?:\/\//.test(written) ? written : null;
 }
 
 export interface Mute {

@@ -68,7 +68,6 @@ export function useWindow(route: Route): [Window, () => void] {
   return [window, () => setWindow(windowOf(route))];
 }
 
-const STATUS = Symbol('status');
 const answers = new Map<string, Answer<unknown>>();
 
 function keep(key: string, answer: Answer<unknown>) {
@@ -138,20 +137,24 @@ export function useQuery<N extends keyof Rows>(query: Query<N>): Live<Rows[N]> {
   return { answer: current?.subject === subject ? current.answer : undefined, stale: true };
 }
 
-/** The collector's own state, asked again with each move of the window and while paused. */
-export function useStatus(): Status | undefined {
-  const [status, setStatus] = useState<Status>();
+/** What is no query, asked again every few seconds, while paused too. */
+export function useRepeated<T>(
+  name: string,
+  fetchIt: (signal: AbortSignal) => Promise<T>,
+): T | undefined {
+  const [answer, setAnswer] = useState<T>();
   useEffect(() => {
+    const source = Symbol(name);
     const abort = new AbortController();
     const ask = () => {
       if (document.hidden) return;
-      fetchStatus(abort.signal)
+      fetchIt(abort.signal)
         .then((fresh) => {
-          setStatus(fresh);
-          report(STATUS, 'ok');
+          setAnswer(fresh);
+          report(source, 'ok');
         })
         .catch((error: unknown) => {
-          if (!abort.signal.aborted) report(STATUS, troubleOf(error));
+          if (!abort.signal.aborted) report(source, troubleOf(error));
         });
     };
     ask();
@@ -159,10 +162,14 @@ export function useStatus(): Status | undefined {
     return () => {
       clearInterval(timer);
       abort.abort();
+      report(source, 'ok');
     };
   }, []);
-  return status;
+  return answer;
 }
+
+/** The collector's own state. */
+export const useStatus = (): Status | undefined => useRepeated('status', fetchStatus);
 
 function troubleOf(error: unknown): { lost: boolean; message: string } {
   if (error instanceof ConnectionLost) return { lost: true, message: error.message };

@@ -216,6 +216,36 @@ test('an alert leads to the function that it is about', { skip: !expected.alert 
     assert.equal(parameter(page, 'function'), expected.alert);
   }));
 
+test('rules and silences are listed, those that fail first and those that ended apart', {
+  skip: !expected.alert,
+}, () =>
+  journey(async (page) => {
+    await page.goto(`${home}?view=alerts`);
+    await page.waitForSelector('.rules tbody tr');
+    const texts = (selector) => page.$$eval(selector, (all) => all.map((e) => e.textContent));
+    const states = ['fails', 'firing ×2', 'firing', 'pending', 'inactive', 'inactive', 'off'];
+    assert.deepEqual(await texts('.rules td.c-state'), states);
+    assert.match((await texts('.rule-error'))[0], /Unknown table .* <b>here<\/b>$/);
+    assert.ok((await texts('.rules td.c-evaluated')).includes('waits'));
+    // Only what the collector serves, or an address, is a link.
+    const runbooks = await page.$$eval('.rule-more a', (all) => all.map((a) => a.href));
+    assert.equal(runbooks.length, states.length - 1);
+    assert.ok(runbooks.every((url) => url === `${home}docs/runbooks/poll-stalled.md`), runbooks);
+    const query = await page.$('.rule-more');
+    await query.$eval('summary', (summary) => summary.focus());
+    await page.keyboard.press('Enter');
+    await page.waitForFunction((of) => of.open, {}, query);
+    assert.match(await query.$eval('pre', (pre) => pre.innerText), /FROM poll_spans/);
+
+    const ended = await page.waitForSelector('.ended');
+    assert.deepEqual(await texts('.card > .silences td.c-state'), ['active', 'not now', 'active']);
+    assert.match((await texts('.silence-why'))[1], /sat, sun 23:00–04:00 Europe\/Berlin: backups/);
+    assert.ok((await texts('.silences td.c-by')).includes('Ann'));
+    assert.equal(await ended.$eval('summary', (summary) => summary.textContent), 'Ended: 1');
+    const told = await texts('.card > p.none');
+    assert.ok(told.some((text) => text === 'Told: on-call, team-checkout'), told);
+  }));
+
 test('the page asks again by itself, and the footer tells the state', () =>
   journey(async (page) => {
     await page.goto(home);

@@ -1,8 +1,9 @@
 // Alerts that are pending or fire, what became of others, and who was told.
 
-import type { AlertEventRow, AlertRow } from '../api';
+import { fetchRules } from '../api';
+import type { AlertEventRow, AlertRow, AlertRules } from '../api';
 import { absolute, timeOfDay } from '../format';
-import { useQuery } from '../live';
+import { useQuery, useRepeated } from '../live';
 import { splitFunction } from '../names';
 import { Ago, FunctionLabel, Name } from '../parts/cells';
 import { Link } from '../parts/link';
@@ -10,12 +11,14 @@ import { Table } from '../parts/table';
 import type { Column } from '../parts/table';
 import { Waiting } from '../parts/waiting';
 import { useRouter } from '../route';
+import { Rules, Silences } from './rules';
 
 const LIMIT = 200;
 
 export function AlertsView() {
   const { answer, stale } = useQuery({ name: 'alerts', limit: LIMIT });
   const history = useQuery({ name: 'alert_history', limit: LIMIT });
+  const rules = useRepeated('rules', fetchRules);
   if (!answer) return <Waiting title="Alerts" />;
   const events = history.answer;
   return (
@@ -23,10 +26,7 @@ export function AlertsView() {
       <section class={stale ? 'card stale' : 'card'} aria-busy={stale}>
         <h1 tabIndex={-1}>Alerts</h1>
         {answer.rows.length === 0 && (
-          <p class="none">
-            No alert is pending or fires, and none was resolved in this range. To be told of them,
-            add a receiver to the collector’s configuration.
-          </p>
+          <p class="none">No alert is pending or fires, and none was resolved in this range.</p>
         )}
         {answer.rows.length > 0 && (
           <Table
@@ -38,7 +38,10 @@ export function AlertsView() {
             mark={(r) => (wakes(r) ? 'hot-row' : '')}
           />
         )}
+        {rules && <Told rules={rules} />}
       </section>
+      {rules && <Rules rules={rules.rules} now={answer.window.to} />}
+      <Silences />
       {events && (
         <section class={history.stale ? 'card stale' : 'card'} aria-busy={history.stale}>
           <h2 id="alert-history">History</h2>
@@ -57,6 +60,22 @@ export function AlertsView() {
         </section>
       )}
     </>
+  );
+}
+
+/** Who is told of what fires. */
+function Told({ rules: { receivers, leads } }: { rules: AlertRules }) {
+  if (receivers.length === 0)
+    return (
+      <p class="none">
+        Nobody is told of alerts: add <code>[[receivers]]</code> to the collector’s configuration.
+      </p>
+    );
+  return (
+    <p class="none">
+      {leads ? 'Told: ' : 'Another collector tells '}
+      <bdi>{receivers.join(', ')}</bdi>
+    </p>
   );
 }
 
