@@ -19,6 +19,7 @@ mod notify;
 mod page;
 mod receiving;
 mod rules;
+mod scale;
 mod serving;
 mod tasks;
 mod terminal;
