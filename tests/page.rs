@@ -1,6 +1,8 @@
 //! The API behind the page, as a client sees it: issues and mutes, pages and formats, mistakes.
 
+mod blocked;
 mod leaving;
+mod regained;
 
 use serde_json::{Value, json};
 

@@ -15,7 +15,7 @@
 -- column: victims | count | tasks that had to wait, in episodes of the range
 -- column: instances | count | service instances that it was seen on
 -- column: trend | pairs of unix ms and ns blocked in the step that begins there
--- column: stalled | count | polls that have not returned yet
+-- column: stalled | count | polls that have not returned yet, and lasted for half a second at least
 -- column: first_seen_ms | unix ms | first seen at all, in any range
 -- column: last_seen_ms | unix ms | last seen at all
 -- column: first_version | the service's version that it was first seen in
@@ -33,6 +33,8 @@ WITH
     if({step:UInt32} < 3600, toDateTime(range_to), toStartOfHour(toDateTime(range_to))) AS hours_to,
     -- The longest time between two reports of one stall, and of their way here.
     150000 AS report_ms,
+    -- A poll blocks now when it has not returned and at least this is known of it: the end of a shorter one may be on its way.
+    500000000 AS certain_ns,
     toDateTime64(0, 3, 'UTC') AS never,
     (
         SELECT groupArray((service_of, function_of, start, span_id, last_form))
@@ -214,7 +216,7 @@ WITH
             map(toUInt16(floor(log2(greatest(last_form.1, 1)) * 8)), toUInt64(1)),
             map(last_form.2, last_form.1),
             (last_form.1, last_form.3, last_form.4),
-            arrayReduce('uniqState', [last_form.5]), 1
+            arrayReduce('uniqState', [last_form.5]), last_form.1 >= certain_ns
         FROM unfinished
         WHERE (service, function) IN (SELECT its_service, its_function FROM shown)
     ),

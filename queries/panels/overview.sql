@@ -3,7 +3,7 @@
 -- reading: Stalled above 0 means that a thread is held at this moment: look at the table below it. Silent above 0 means that a service stopped reporting: it is down, or its exporter is.
 -- column: reporting | count | services heard of in the last five minutes of the range
 -- column: silent | count | services heard of in the day before, but not in those five minutes
--- column: stalled | count | polls that had not returned when the range ended
+-- column: stalled | count | polls that had not returned when the range ended, and lasted for half a second at least
 -- column: blocked_ns_a_minute | ns | time that slow polls held threads, a minute of the range
 -- column: polls | count | slow polls that ended in the range
 -- column: worst_ns | ns | the longest of them
@@ -14,6 +14,8 @@ WITH
     {to:DateTime64(3, 'UTC')} AS range_to,
     -- The longest time between two reports of one stall, and of their way here.
     150000 AS report_ms,
+    -- A poll blocks now when it has not returned and at least this is known of it: the end of a shorter one may be on its way.
+    500000000 AS certain_ns,
     heard AS
     (
         SELECT service, min(first_seen) AS heard_first, max(last_seen) AS heard_last
@@ -57,6 +59,7 @@ WITH
             AND (empty({environment:Array(String)}) OR environment IN {environment:Array(String)})
             AND (empty({version:Array(String)}) OR service_version IN {version:Array(String)})
         GROUP BY service, function, start, span_id
+        HAVING argMax(self_ns, form) >= certain_ns
     ),
     returned AS
     (

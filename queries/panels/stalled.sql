@@ -1,5 +1,5 @@
 -- title: Stalled
--- description: Polls that had not returned when the range ended, the longest first: each holds a thread.
+-- description: Polls that had not returned when the range ended and lasted for half a second at least, the longest first: each holds a thread.
 -- reading: One that grows from refresh to refresh is a deadlock or a call that never ends; restart the instance after taking `holdup dump` of it.
 -- column: service | the service
 -- column: function | the instrumented function
@@ -12,11 +12,14 @@
 -- column: worker | index of the runtime's worker, -1 when not on one
 -- column: started_ms | unix ms | when it began
 -- column: trace_id | its trace
+-- column: span_id | its span
 -- cost: reads the blocks of raw spans in which some have not returned, and the keys of those
 WITH
     {to:DateTime64(3, 'UTC')} AS range_to,
     -- The longest time between two reports of one stall, and of their way here.
     150000 AS report_ms,
+    -- A poll blocks now when it has not returned and at least this is known of it: the end of a shorter one may be on its way.
+    500000000 AS certain_ns,
     reported AS
     (
         SELECT
@@ -52,8 +55,10 @@ SELECT
     last_form.6 AS thread_name,
     last_form.7 AS worker,
     toUnixTimestamp64Milli(start) AS started_ms,
-    lower(hex(last_form.8)) AS trace_id
+    lower(hex(last_form.8)) AS trace_id,
+    lower(hex(reported.span_id)) AS span_id
 FROM reported
 WHERE (service, function, start, span_id) NOT IN (SELECT * FROM returned)
-ORDER BY blocked_ns DESC, service, function, span_id
+    AND last_form.1 >= certain_ns
+ORDER BY blocked_ns DESC, service, function, reported.span_id
 LIMIT {limit:UInt32}

@@ -17,7 +17,7 @@
 -- column: trend | pairs of unix ms and ns blocked in the step that begins there
 -- column: first_seen_ms | unix ms | first seen at all, in any range
 -- column: last_seen_ms | unix ms | last seen at all
--- column: stalled | count | polls that have not returned yet
+-- column: stalled | count | polls that have not returned yet, and lasted for half a second at least
 -- column: share_over | share | 0 to 1 of all polls of the function in the range that reached the threshold; 0 when not measured
 -- cost: reads the range in functions_1m, or in functions_1h where steps are hours, and the blocks of raw spans in which some have not returned; details are read of the functions that are shown
 WITH
@@ -28,6 +28,8 @@ WITH
     if({step:UInt32} < 3600, toDateTime(range_to), toStartOfHour(toDateTime(range_to))) AS hours_to,
     -- The longest time between two reports of one stall, and of their way here.
     150000 AS report_ms,
+    -- A poll blocks now when it has not returned and at least this is known of it: the end of a shorter one may be on its way.
+    500000000 AS certain_ns,
     -- What is used more than once is a scalar: it is found once.
     (
         SELECT groupArray((service_of, function_of, start, span_id, last_form))
@@ -113,7 +115,7 @@ WITH
             map(toUInt16(floor(log2(greatest(last_form.1, 1)) * 8)), toUInt64(1)),
             map(last_form.2, last_form.1),
             last_form.5, last_form.6, (last_form.1, last_form.3, last_form.4),
-            arrayReduce('uniqState', [last_form.7]), 1
+            arrayReduce('uniqState', [last_form.7]), last_form.1 >= certain_ns
         FROM unfinished
         WHERE (service, function) IN (SELECT its_service, its_function FROM shown)
     ),

@@ -352,7 +352,9 @@ function stalled(now) {
 export function seen() {
   const now = Date.now();
   const recent = FUNCTIONS.flatMap((f) => polls(f, now - MINUTE, now, now));
-  return { at_ms: now, stalled: stalled(now), polls: recent, tasks: tasks(now) };
+  const { span_id } = recent.find((poll) => poll.stall) ?? { span_id: '' };
+  const blocked = stalled(now).map((row) => ({ ...row, span_id }));
+  return { at_ms: now, stalled: blocked, polls: recent, tasks: tasks(now) };
 }
 
 function runtimes(now) {
@@ -487,10 +489,20 @@ function services(rows) {
     instances: of[0].instances,
     versions: service === 'demo' ? ['0.1.0'] : ['2.14.0', '2.14.1'],
     first_seen_ms: Math.min(...of.map((r) => r.first_seen_ms)),
-    last_seen_ms: Math.max(...of.map((r) => r.last_seen_ms)),
+    // One fell silent.
+    last_seen_ms: Math.max(...of.map((r) => r.last_seen_ms)) - (service === 'search-api' ? 4e5 : 0),
     polls: of.reduce((sum, r) => sum + r.calls, 0),
     blocked_ns: of.reduce((sum, r) => sum + r.blocked_ns, 0),
   }));
+}
+
+function blockedRate(rows) {
+  return rows.flatMap(({ service, trend }) =>
+    trend.map(([at, blocked_ns]) => {
+      const time = new Date(at).toISOString().slice(0, 19).replace('T', ' ');
+      return { time, service, blocked_ns };
+    }),
+  );
 }
 
 function suspects(now) {
@@ -619,6 +631,7 @@ export function answer(name, params, empty) {
     polls: () => functions.flatMap((f) => polls(f, from, to, now)),
     stacks: () => functions.flatMap((f) => stacks(f, from, to, now)),
     services: () => services(ranked()),
+    blocked_rate: () => blockedRate(ranked()),
     suspects: () => (empty ? [] : suspects(now)),
     alerts: () => (empty ? [] : alerts(now)),
     alert_history: () => (empty ? [] : alertHistory(now)),

@@ -1,5 +1,7 @@
 // Takes the pictures of the README and of docs/page.md from a page that shows the demo: HOLDUP_PAGE,
-// or the development server. Each view, light and dark.
+// or the development server. Each view, light and dark, or those that are named:
+//
+//   npm run screenshot -- services alerts
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -41,10 +43,11 @@ const VIEWS = {
   services: async (page) => {
     await openTab(page, 'Services');
     await page.waitForSelector('.services tbody tr');
+    await page.waitForSelector('.instances tbody tr');
   },
   alerts: async (page) => {
     await openTab(page, 'Alerts');
-    await page.waitForSelector('.alerts tbody tr, .none');
+    await page.waitForSelector('.rules tbody tr');
   },
   system: async (page) => {
     await openTab(page, 'System');
@@ -55,7 +58,9 @@ const VIEWS = {
 const { browser, home, close } = await openBrowser();
 await mkdir(FOLDER, { recursive: true });
 try {
+  const wanted = process.argv.slice(2);
   for (const [name, goOn] of Object.entries(VIEWS)) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue;
     for (const scheme of ['light', 'dark']) await picture(`${name}-${scheme}.png`, scheme, goOn);
   }
 } finally {

@@ -129,6 +129,13 @@ export interface ServiceRow {
   blocked_ns: number;
 }
 
+/** Blocked time a minute in the step that begins then. */
+export interface BlockedRateRow {
+  time: string;
+  service: string;
+  blocked_ns: number;
+}
+
 export interface SuspectRow {
   function: string;
   service: string;
@@ -265,6 +272,7 @@ export interface StalledRow {
   worker: number;
   started_ms: number;
   trace_id: string;
+  span_id: string;
 }
 
 export interface TaskRow {
@@ -320,6 +328,7 @@ export interface Rows {
   polls: PollRow;
   stacks: StackRow;
   services: ServiceRow;
+  blocked_rate: BlockedRateRow;
   suspects: SuspectRow;
   durations: DurationsRow;
   attributes: AttributeRow;

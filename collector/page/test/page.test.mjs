@@ -193,6 +193,32 @@ test('services lead to their functions, and suspects say why they are none', () 
     await page.waitForFunction(() => document.body.textContent.includes('sum over all polls'));
   }));
 
+test('services show versions, trends and runtimes, and who fell silent', { skip: !expected.alert }, () =>
+  journey(async (page) => {
+    await page.goto(`${home}?view=services`);
+    await page.waitForSelector('.instances tbody tr');
+    await page.waitForSelector('.services .spark-bar');
+    const rows = await page.$$eval('.services tbody tr', (all) =>
+      all.map((row) => {
+        const text = (column) => row.querySelector(`.c-${column}`).textContent;
+        const bars = row.querySelectorAll('.spark-bar').length;
+        return { service: text('service'), busy: text('busy'), queue: text('queue'), bars };
+      }),
+    );
+    const of = (name) => rows.find(({ service }) => service.startsWith(name));
+    assert.match(of('checkout').service, /2\.14\.0, 2\.14\.1$/);
+    assert.deepEqual([of('checkout').busy, of('checkout').queue], ['31 %', '3']);
+    assert.ok(of('demo').bars > 5, 'its trend is drawn');
+    assert.match(of('search-api').service, /silent/);
+    assert.deepEqual([of('search-api').busy, of('search-api').queue], ['–', '–']);
+    assert.equal(rows.filter(({ service }) => service.includes('silent')).length, 1);
+    const link = await page.waitForSelector('.services a');
+    const service = await link.evaluate((a) => a.textContent);
+    await link.click();
+    await waitForFunctions(page);
+    assert.equal(parameter(page, 'service'), service);
+  }));
+
 test('an alert leads to the function that it is about', { skip: !expected.alert }, () =>
   journey(async (page) => {
     await page.goto(home);

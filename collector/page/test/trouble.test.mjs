@@ -49,6 +49,22 @@ test('a lost connection is told, keeps what is shown, and is forgotten once back
   await page.close();
 });
 
+test('a live stream that a proxy refuses is asked for again', async () => {
+  const { page } = await openPage(browser, home);
+  let refused = 0;
+  await intercept(page, ({ pathname }) => {
+    if (!pathname.endsWith('/live') || refused > 0) return undefined;
+    refused += 1;
+    return { status: 502, error: { code: 'away', message: 'its collector is away' } };
+  });
+  await page.goto(`${home}?view=live`);
+  await page.waitForSelector('.banner-lost');
+  await page.waitForFunction(() => document.querySelector('main h1')?.textContent.includes('each'));
+  await page.waitForSelector('.banner-lost', { hidden: true });
+  assert.equal(refused, 1);
+  await page.close();
+});
+
 test('an error of the API is shown in its own words, over the old data', async () => {
   const { page } = await openPage(browser, home);
   let failing = false;

@@ -166,3 +166,44 @@ test('the system says that nothing is lost, or what is', () =>
     await page.waitForSelector('.storage tbody tr');
     await page.waitForSelector('.lead, .verdicts li');
   }));
+
+test('who waited in an episode is told from the nearest list of tasks, or said not to be known', async () => {
+  const { page, faults } = await openPage(browser, home);
+  let episode;
+  const ranges = [];
+  const task = (state, name, since_ns) => ({
+    ...{ state, name, since_ns, task_id: since_ns, file: 'a.rs', line: 1, polls: 1, busy_ns: 1 },
+    ...{ service: 's', instance: 'i', dumped_ms: episode.started_ms - 3_000, reason: 'stall' },
+  });
+  let tasks = () => [];
+  await page.setRequestInterception(true);
+  page.on('request', (request) => {
+    const { pathname, searchParams } = new URL(request.url());
+    if (!pathname.endsWith('/query/tasks')) return void request.continue();
+    ranges.push(['from', 'to'].map((name) => Number(searchParams.get(name))));
+    return void request.respond({
+      contentType: 'application/json',
+      body: JSON.stringify({ data: tasks() }),
+    });
+  });
+  await page.goto(functionUrl());
+  const link = await page.waitForSelector('.episodes a.episode-link');
+  await link.click();
+  await page.waitForFunction(() =>
+    document.querySelector('.waited')?.textContent.includes('Which tasks, is not known'),
+  );
+  // Before its end was asked first, and then after it.
+  const [before, later] = ranges;
+  assert.ok(later[0] === before[1] && later[1] - later[0] === 120_000, JSON.stringify(ranges));
+
+  episode = { started_ms: before[0] + 120_000 };
+  tasks = () => [task('ready', 'shop::short', 1e6), task('ready', 'shop::long', 5e7), task('idle', 'x', 1)];
+  await page.reload();
+  await page.waitForSelector('.waited ol li');
+  const text = await page.$eval('.waited', (card) => card.textContent);
+  assert.match(text, /sent 3\.00 s before it began has 0 running, 2 ready and 1 idle/);
+  const waited = await page.$$eval('.waited ol li', (all) => all.map((li) => li.textContent));
+  assert.deepEqual(waited, ['shop::long for 50.0 ms', 'shop::short for 1.00 ms']);
+  assert.deepEqual(faults, []);
+  await page.close();
+});

@@ -25,14 +25,26 @@ interface LanesProps {
   onChoose?: (poll: PollRow) => void;
 }
 
-/** A worker by its number; other threads by name and number. */
-function laneOf({ instance, worker, thread_name: name, thread_id: id }: PollRow): string {
-  const who = worker !== null && worker >= 0 ? `worker ${worker}` : `${name || 'thread'} ${id}`;
-  return `${instance}\n${who}`;
+/**
+ * A worker by its number; other threads by name and number. What is told of a poll while it lasts
+ * names its thread only: its worker is that of the polls which the thread finished.
+ */
+function lanesBy(polls: readonly PollRow[]): (poll: PollRow) => string {
+  const workers = new Map<string, number>();
+  const thread = (p: PollRow) => `${p.instance}\n${p.thread_id}`;
+  for (const poll of polls)
+    if (poll.worker !== null && poll.worker >= 0) workers.set(thread(poll), poll.worker);
+  return (poll) => {
+    const known = poll.worker !== null && poll.worker >= 0;
+    const worker = known ? poll.worker : workers.get(thread(poll));
+    const other = `${poll.thread_name || 'thread'} ${poll.thread_id}`;
+    return `${poll.instance}\n${worker === undefined ? other : `worker ${worker}`}`;
+  };
 }
 
 export function Lanes({ polls, from, to, now, label, chosen, onChoose }: LanesProps) {
   const [box, width] = useWidth();
+  const laneOf = lanesBy(polls);
   const all = [...new Set(polls.map(laneOf))].sort();
   const lanes = all.slice(0, LANES_MAX);
   const several = new Set(lanes.map((lane) => lane.split('\n')[0])).size > 1;

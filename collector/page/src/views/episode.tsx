@@ -13,10 +13,9 @@ import { Link } from '../parts/link';
 import { Waiting } from '../parts/waiting';
 import { useRouter } from '../route';
 import { Frames } from './stacks';
+import { Waited } from './waited';
 
 const POLLS = 1000;
-/** Dumps of tasks from so long before and after tell who waited. */
-const AROUND_MS = 120_000;
 
 export function EpisodeView() {
   const { route } = useRouter();
@@ -177,36 +176,6 @@ function Poll({ poll, polls, stacks, onChoose }: PollProps) {
       {stack && <Frames row={stack} />}
       {stacks && !stack && (
         <p class="none">{poll.stack_id ? 'Its frames are not stored.' : 'No stack was taken.'}</p>
-      )}
-    </section>
-  );
-}
-
-/** Tasks that were ready in the dumps around it; else only their number is known. */
-function Waited({ episode }: { episode: EpisodeRow }) {
-  const range = {
-    from: episode.started_ms - AROUND_MS,
-    to: (episode.ended_ms ?? episode.started_ms) + AROUND_MS,
-  };
-  const { service, instance } = episode;
-  const { answer } = useQuery({ name: 'tasks', service, instance, range, limit: 500 });
-  const ready = (answer?.rows ?? []).filter((t) => t.state === 'ready');
-  return (
-    <section class="card">
-      <h2>Who waited</h2>
-      <p class="none">
-        {episode.victims > 0
-          ? `${plural(episode.victims, 'task')} of the runtime had to wait for a thread.`
-          : 'No task is known to have waited.'}
-      </p>
-      {ready.length > 0 && (
-        <ol class="frames">
-          {ready.map((t) => (
-            <li key={`${t.instance}/${t.task_id}/${t.name}`}>
-              <bdi class="mono">{t.name}</bdi> was ready for {duration(t.since_ns)}
-            </li>
-          ))}
-        </ol>
       )}
     </section>
   );

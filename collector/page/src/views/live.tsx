@@ -6,6 +6,7 @@ import { liveUrl } from '../api';
 import type { Seen, StalledRow, TaskRow } from '../api';
 import { count, duration } from '../format';
 import { report } from '../health';
+import { REFRESH_MS } from '../live';
 import { CauseTag, FunctionLabel, Name } from '../parts/cells';
 import { Lanes } from '../parts/lanes';
 import { Link } from '../parts/link';
@@ -16,19 +17,14 @@ import { useRouter } from '../route';
 const LANES_MS = 30_000;
 const TASKS = 200;
 
-/**
- * What was told of a stall with less may be over: its end is known some seconds later. One that goes
- * on is told again at doubling times.
- */
-const CERTAIN_NS = 500_000_000;
-
 export function LiveView() {
   const { route } = useRouter();
   const seen = useSeen(route.service);
   if (!seen) return <Waiting title="Live" />;
-  const { at_ms: now, tasks } = seen;
-  const stalled = seen.stalled.filter((row) => row.blocked_ns >= CERTAIN_NS);
-  const polls = seen.polls.filter((poll) => !poll.stall || poll.duration_ns >= CERTAIN_NS);
+  const { at_ms: now, stalled, tasks } = seen;
+  // Which of them block now, the collector says; the end of any other is on its way.
+  const blocks = new Set(stalled.map((row) => row.span_id));
+  const polls = seen.polls.filter((poll) => !poll.stall || blocks.has(poll.span_id));
   return (
     <>
       <section class="card">
@@ -60,22 +56,33 @@ export function LiveView() {
   );
 }
 
-/** The last that was told. The browser connects again by itself; what is shown stays until then. */
+/**
+ * The last that was told; it stays until more is. The browser connects again by itself where nobody
+ * answers, and gives up where somebody refuses, as a proxy does whose collector is away.
+ */
 function useSeen(service: string): Seen | undefined {
   const [seen, setSeen] = useState<Seen>();
   useEffect(() => {
     const source = Symbol('live');
-    const events = new EventSource(liveUrl(service));
-    const lost = () => report(source, { lost: true, message: 'The collector does not answer.' });
-    events.addEventListener('seen', (event) => {
-      setSeen(JSON.parse(event.data) as Seen);
-      report(source, 'ok');
-    });
-    events.addEventListener('trouble', (event) =>
-      report(source, { lost: false, message: String(event.data) }),
-    );
-    events.addEventListener('error', lost);
+    let events: EventSource;
+    let again: ReturnType<typeof setTimeout>;
+    const connect = () => {
+      events = new EventSource(liveUrl(service));
+      events.addEventListener('seen', (event) => {
+        setSeen(JSON.parse(event.data) as Seen);
+        report(source, 'ok');
+      });
+      events.addEventListener('trouble', (event) =>
+        report(source, { lost: false, message: String(event.data) }),
+      );
+      events.addEventListener('error', () => {
+        report(source, { lost: true, message: 'The collector does not answer.' });
+        if (events.readyState === EventSource.CLOSED) again = setTimeout(connect, REFRESH_MS);
+      });
+    };
+    connect();
     return () => {
+      clearTimeout(again);
       events.close();
       report(source, 'ok');
     };
