@@ -23,3 +23,4 @@ mod scale;
 mod serving;
 mod tasks;
 mod terminal;
+mod upgrade;
