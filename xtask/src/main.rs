@@ -1,6 +1,7 @@
-//! The repository's commands: `cargo xtask demo`, `test`, `bench` and `seed`.
+//! The repository's commands: `cargo xtask demo`, `test`, `bench`, `bench-collector` and `seed`.
 
 mod bench;
+mod bench_collector;
 mod demo;
 mod ffi;
 mod interrupt;
@@ -39,6 +40,8 @@ enum Command {
     Test(test::Options),
     /// Measure what timing a poll costs, beside other tools.
     Bench(bench::Options),
+    /// Measure what a span costs the collector, beside rotel's agent.
+    BenchCollector(bench_collector::Options),
     /// Fill an engine with made-up polls, and measure the dashboards' queries on them.
     Seed(seed::Options),
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options, &interrupt),
         Command::Test(options) => test::run(&options, &interrupt),
         Command::Bench(options) => bench::run(&options, &interrupt),
+        Command::BenchCollector(options) => bench_collector::run(&options, &interrupt),
         Command::Seed(options) => seed::run(&options, &interrupt),
     });
     match result {
@@ -76,7 +80,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
     }
     let text = error.to_string();
     let first = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "error: demo, test, bench or seed?",
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "error: demo, test, bench, bench-collector or seed?"
+        }
         _ => text.lines().next().unwrap_or_default(),
     };
     let _ = writeln!(io::stderr(), "{first}; see cargo xtask --help");

@@ -54,6 +54,11 @@ impl Service {
         Ok(Self { name, group, lines, last, log: Some(log) })
     }
 
+    /// Its process's id.
+    pub(crate) fn id(&mut self) -> u32 {
+        self.group.child().id()
+    }
+
     /// The next line of standard output.
     pub(crate) fn line(&mut self, time: Duration, interrupt: &Interrupt) -> anyhow::Result<String> {
         let line = interrupt.wait(time, || match self.lines.try_recv() {
