@@ -2,7 +2,8 @@
 //! with a durable ack, beside rotel's agent in the same run.
 //!
 //! The collector writes to an address that swallows inserts, so that what is measured is the
-//! collector alone. CPU time is that of its process, as Linux accounts it; sender and sink run beside it.
+//! collector alone. CPU time is that of its process, as Linux accounts it; sender and sink run
+//! beside it.
 
 mod report;
 mod send;
