@@ -2,6 +2,9 @@
 
 mod exports;
 mod shell;
+mod tail;
+mod tmux;
+mod top;
 
 use std::process::Command;
 

@@ -56,6 +56,10 @@ enum Command {
     Migrate(config::Settings),
     /// Ask a running collector
     Query(command::query::QueryArgs),
+    /// Watch what blocks
+    Top(command::top::TopArgs),
+    /// Tell of episodes as they open and close
+    Tail(command::tail::TailArgs),
     /// Write stacks of blocked time for other tools
     Export(command::export::ExportArgs),
     /// Alerts and who is told of them
@@ -89,7 +93,6 @@ enum Command {
 
 /// Exit code for a configuration that can't be used (`EX_CONFIG` of sysexits.h).
 const BAD_CONFIGURATION: u8 = 78;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(&cli.command);
@@ -97,6 +100,8 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve(&settings),
         Command::Migrate(settings) => command::migrate::run(settings),
         Command::Query(args) => command::query::run(&args),
+        Command::Top(args) => command::top::run(&args),
+        Command::Tail(args) => command::tail::run(&args),
         Command::Export(args) => command::export::run(&args),
         Command::Alerts(command) => command::alerts::run(command),
         Command::Dump(args) => command::dump::run(&args),
@@ -136,6 +141,10 @@ fn serve(settings: &config::Settings) -> anyhow::Result<()> {
 fn start_logging(command: &Command) {
     // What an engine says that lives for one command is of interest when something is wrong.
     let level = if matches!(command, Command::Rules(_)) { "warn" } else { "info" };
+    if matches!(command, Command::Top(_)) {
+        // Whatever is logged would be drawn over.
+        return;
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -12,5 +12,7 @@ pub(crate) mod rules;
 pub(crate) mod shell;
 pub(crate) mod spool;
 pub(crate) mod symbolize;
+pub(crate) mod tail;
 pub(crate) mod tasks;
 mod text;
+pub(crate) mod top;

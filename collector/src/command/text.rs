@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use anyhow::Context;
 
 /// The most characters of a name that are shown.
-const CHARACTERS_MAX: usize = 200;
+const CHARACTERS_MAX: usize = 400;
 
 /// The text without control characters: a name must not be able to drive the terminal.
 pub(super) fn plain(text: &str) -> String {
@@ -18,6 +18,16 @@ pub(super) fn visible(c: char) -> char {
     let turns =
         matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if c.is_control() || turns { '\u{fffd}' } else { c }
+}
+
+/// A field of a row, as text that can be shown; empty when there is none.
+pub(super) fn string(row: &serde_json::Value, field: &str) -> String {
+    plain(row[field].as_str().unwrap_or_default())
+}
+
+/// A field of a row that is a whole number; 0 when there is none.
+pub(super) fn number(row: &serde_json::Value, field: &str) -> u64 {
+    row[field].as_u64().unwrap_or_default()
 }
 
 /// A duration in the unit that leaves one to three digits before the point.

@@ -1,0 +1,94 @@
+// Takes the pictures of docs/terminal.md from `holdup top` as it runs in tmux, against a collector
+// that has the demo's data: HOLDUP_PAGE. The command is HOLDUP, or else `holdup`.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { launch } from 'puppeteer-core';
+
+const FOLDER =
+  process.env.HOLDUP_PICTURES ?? fileURLToPath(new URL('../../../docs/pictures/', import.meta.url));
+const COLUMNS = 80;
+const ROWS = 24;
+const PATIENCE_MS = 60_000;
+
+/** Names of pictures, and the keys that lead there, each with what the terminal shows after it. */
+const VIEWS = [
+  ['functions', [['1', 'FUNCTION']]],
+  ['workers', [['3', 'LAST MINUTE']]],
+  ['function', [['1', 'FUNCTION'], ['Enter', 'EPISODES']]],
+];
+
+/** Colours by number, and what the styles of SGR 1, 2 and 7 are. */
+const COLOURS = { 31: '#f38ba8' };
+const STYLES = { 1: 'font-weight:bold', 2: 'opacity:.6', 7: 'background:#cdd6f4;color:#1e1e2e' };
+
+const home = mkdtempSync(join(tmpdir(), 'holdup-terminal-'));
+const tmux = (...words) =>
+  execFileSync('tmux', ['-S', join(home, 'socket'), '-u', ...words], { encoding: 'utf8' });
+const browser = await launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-dev-shm-usage'],
+});
+try {
+  const command = `${process.env.HOLDUP ?? 'holdup'} top`;
+  const size = ['-x', `${COLUMNS}`, '-y', `${ROWS}`];
+  tmux('-f', '/dev/null', 'new-session', '-d', ...size, command);
+  for (const [name, steps] of VIEWS) {
+    for (const [key, shown] of steps) {
+      tmux('send-keys', key);
+      await shows(shown);
+    }
+    await picture(`terminal-${name}.png`, tmux('capture-pane', '-p', '-e'));
+  }
+} finally {
+  await browser.close();
+  tmux('kill-server');
+  rmSync(home, { recursive: true });
+}
+
+async function shows(text) {
+  const end = Date.now() + PATIENCE_MS;
+  while (!tmux('capture-pane', '-p').includes(text)) {
+    if (Date.now() > end) throw new Error(`no ${text} in\n${tmux('capture-pane', '-p')}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function picture(name, captured) {
+  const page = await browser.newPage();
+  await page.setViewport({ width: 800, height: 600, deviceScaleFactor: 1.5 });
+  const style =
+    'margin:0;padding:12px;display:inline-block;background:#1e1e2e;color:#cdd6f4;' +
+    'font:14px/1.25 "DejaVu Sans Mono",monospace';
+  await page.setContent(`<body style="margin:0"><pre style='${style}'>${html(captured)}</pre>`);
+  const screen = await page.$('pre');
+  await screen.screenshot({ path: join(FOLDER, name) });
+  await page.close();
+  process.stderr.write(`${name}\n`);
+}
+
+/** Text with its colours and styles. */
+function html(captured) {
+  const styles = new Map();
+  return captured
+    .split(/\x1b\[([\d;]*)m/)
+    .map((part, at) => {
+      if (at % 2 === 0) return span(part, [...styles.values()].join(';'));
+      for (const code of part.replace('38;5;1', '31').split(';').map(Number)) {
+        if (code === 0) styles.clear();
+        else if (code === 39) styles.delete('colour');
+        else if (COLOURS[code]) styles.set('colour', `color:${COLOURS[code]}`);
+        else if (STYLES[code]) styles.set(code, STYLES[code]);
+      }
+      return '';
+    })
+    .join('');
+}
+
+function span(text, style) {
+  const escaped = text.replace(/[&<]/g, (c) => (c === '&' ? '&amp;' : '&lt;'));
+  return style && text ? `<span style="${style}">${escaped}</span>` : escaped;
+}
