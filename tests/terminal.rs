@@ -1,6 +1,7 @@
 //! The command in a shell: what it prints, writes and draws.
 
 mod exports;
+mod report;
 mod shell;
 mod tail;
 mod tmux;

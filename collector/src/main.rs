@@ -60,6 +60,8 @@ enum Command {
     Top(command::top::TopArgs),
     /// Tell of episodes as they open and close
     Tail(command::tail::TailArgs),
+    /// Write what blocked as one file for a ticket
+    Report(command::report::ReportArgs),
     /// Write stacks of blocked time for other tools
     Export(command::export::ExportArgs),
     /// Alerts and who is told of them
@@ -102,6 +104,7 @@ fn main() -> ExitCode {
         Command::Query(args) => command::query::run(&args),
         Command::Top(args) => command::top::run(&args),
         Command::Tail(args) => command::tail::run(&args),
+        Command::Report(args) => command::report::run(&args),
         Command::Export(args) => command::export::run(&args),
         Command::Alerts(command) => command::alerts::run(command),
         Command::Dump(args) => command::dump::run(&args),

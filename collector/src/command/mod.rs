@@ -8,6 +8,7 @@ pub(crate) mod export;
 pub(crate) mod migrate;
 pub(crate) mod query;
 pub(crate) mod record;
+pub(crate) mod report;
 pub(crate) mod rules;
 pub(crate) mod shell;
 pub(crate) mod spool;

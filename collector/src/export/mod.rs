@@ -147,7 +147,7 @@ impl Format {
             Self::Speedscope => Ok(speedscope(profile).to_string().into_bytes()),
             Self::Firefox => firefox::write(profile),
             Self::Pprof => pprof::write(profile),
-            Self::Svg => flame_graph(profile),
+            Self::Svg => flame_graph(profile, true),
         }
     }
 }
@@ -192,8 +192,21 @@ fn speedscope(profile: &Profile) -> Value {
     })
 }
 
-fn flame_graph(profile: &Profile) -> Result<Vec<u8>, ExportError> {
+/// A flame graph that does nothing but to be looked at: it has no script.
+///
+/// # Errors
+///
+/// When it has no stack, or can't be drawn.
+pub(crate) fn picture(profile: &Profile) -> Result<Vec<u8>, ExportError> {
+    if profile.stacks.iter().all(|stack| stack.frames.is_empty()) {
+        return Err(ExportError::Empty);
+    }
+    flame_graph(profile, false)
+}
+
+fn flame_graph(profile: &Profile, answers_clicks: bool) -> Result<Vec<u8>, ExportError> {
     let mut options = Options::default();
+    options.no_javascript = !answers_clicks;
     options.title = profile.title.chars().take(100).collect();
     options.subtitle = Some("blocked time: a width is how long polls held a thread".to_owned());
     options.count_name = "ns".to_owned();
@@ -249,6 +262,12 @@ mod tests {
     fn a_flame_graph_shows_names_as_text() {
         let svg = text(Format::Svg);
         assert!(svg.contains("shop::pay") && svg.contains("&lt;script&gt;alert(1)"), "{svg}");
+    }
+
+    #[test]
+    fn a_picture_has_no_script() {
+        let svg = String::from_utf8(super::picture(&profile()).unwrap()).unwrap();
+        assert!(svg.contains("shop::pay") && !svg.contains("<script"), "{svg}");
     }
 
     #[test]
