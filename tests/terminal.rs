@@ -1,5 +1,6 @@
 //! The command in a shell: what it prints, writes and draws.
 
+mod ci;
 mod exports;
 mod report;
 mod shell;

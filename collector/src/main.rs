@@ -62,6 +62,8 @@ enum Command {
     Tail(command::tail::TailArgs),
     /// Write what blocked as one file for a ticket
     Report(command::report::ReportArgs),
+    /// Compare what a test run found with a baseline
+    Ci(command::ci::CiArgs),
     /// Write stacks of blocked time for other tools
     Export(command::export::ExportArgs),
     /// Alerts and who is told of them
@@ -95,6 +97,9 @@ enum Command {
 
 /// Exit code for a configuration that can't be used (`EX_CONFIG` of sysexits.h).
 const BAD_CONFIGURATION: u8 = 78;
+/// Exit code of a run whose findings fail it.
+const FINDINGS: u8 = 3;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(&cli.command);
@@ -105,6 +110,7 @@ fn main() -> ExitCode {
         Command::Top(args) => command::top::run(&args),
         Command::Tail(args) => command::tail::run(&args),
         Command::Report(args) => command::report::run(&args),
+        Command::Ci(args) => command::ci::run(&args),
         Command::Export(args) => command::export::run(&args),
         Command::Alerts(command) => command::alerts::run(command),
         Command::Dump(args) => command::dump::run(&args),
@@ -123,6 +129,9 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nothing is left to do when stderr is gone too.
             let _unwritten = writeln!(std::io::stderr(), "holdup: {error:#}");
+            if error.downcast_ref::<command::ci::Failed>().is_some() {
+                return ExitCode::from(FINDINGS);
+            }
             let of_configuration = error.downcast_ref::<config::ConfigError>().is_some()
                 || matches!(
                     error.downcast_ref::<store::MigrateError>(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 mod ask;
+pub(crate) mod ci;
 pub(crate) mod dashboards;
 pub(crate) mod dump;
 pub(crate) mod export;
