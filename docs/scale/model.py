@@ -73,7 +73,7 @@ class Plan:
     deploys_a_day: float = 1  # each makes an instance a new one
     histogram_days: int = 30
     episode_days: int = 90
-    # As measured on 2 cores, debug build. docs/performance.md is to have it for a release build.
+    # As measured on 2 cores, debug build, ClickHouse included. docs/performance.md has the collector's part of it, release build.
     rows_a_second_of_a_core: float = KNOWN["rows a second, 2 cores"] / 2
     collector_share: float = 0.5  # of that work, the rest is ClickHouse's
     used_at_most: float = 0.5  # of a machine; the rest is for merges, questions and a bad day
