@@ -43,7 +43,6 @@ const VIEWS = {
   services: async (page) => {
     await openTab(page, 'Services');
     await page.waitForSelector('.services tbody tr');
-    await page.waitForSelector('.instances tbody tr');
   },
   alerts: async (page) => {
     await openTab(page, 'Alerts');
