@@ -68,6 +68,7 @@ fn everything() -> Value {
         "image": { "pullSecrets": ["pull"], "digest": format!("sha256:{}", "a".repeat(64)) },
         "serviceMonitor": { "enabled": true, "labels": { "release": "prometheus" } },
         "prometheusRule": { "enabled": true },
+        "autoscaling": { "enabled": true, "maxReplicas": 5 },
         "networkPolicy": { "senders": [{ "podSelector": {} }], "viewers": [{ "podSelector": {} }] },
         "podLabels": { "team": "a" }, "podAnnotations": { "b": "c" },
         "nodeSelector": { "disk": "ssd" }, "tolerations": [{ "operator": "Exists" }],
@@ -79,7 +80,7 @@ fn everything() -> Value {
 fn helm_and_kubernetes_take_the_chart() {
     let least = json!({ "clickhouse": { "url": "http://clickhouse:8123" } });
     for kubernetes in KUBERNETES {
-        for (values, kinds) in [(&least, 6), (&everything(), 9)] {
+        for (values, kinds) in [(&least, 6), (&everything(), 10)] {
             let rendered = render(values, kubernetes);
             assert_eq!(rendered.refused, None, "{kubernetes}: {values}");
             assert_eq!(rendered.lint, [""; 0], "{kubernetes}: {values}");
@@ -95,6 +96,8 @@ fn values_that_cannot_work_are_refused_with_their_name() {
         (json!({}), "/clickhouse/url"),
         (json!({ "clickhouse": { "url": "clickhouse:9000" } }), "/clickhouse/url"),
         (json!({ "replicas": 0 }), "/replicas"),
+        // More would know a batch's token for less than an hour.
+        (json!({ "autoscaling": { "maxReplicas": 28 } }), "/autoscaling/maxReplicas"),
         (json!({ "replica": 3 }), "replica"),
         (json!({ "env": { "PATH": "/" } }), "PATH"),
         (json!({ "image": { "digest": "latest" } }), "/image/digest"),
@@ -140,6 +143,12 @@ fn the_parts_of_the_chart_agree() {
         let targets = names(&service["spec"]["ports"], "targetPort");
         assert!(targets.is_subset(&ports), "{targets:?}");
     }
+    let scaler = &rendered.one("HorizontalPodAutoscaler")["spec"];
+    assert_eq!(scaler["scaleTargetRef"]["name"], set["metadata"]["name"]);
+    // Whoever scales says how many there are, and takes none away.
+    assert!(set["spec"]["replicas"].is_null());
+    assert_eq!(scaler["behavior"]["scaleDown"]["selectPolicy"], "Disabled");
+    assert!(container["resources"]["requests"]["cpu"].is_string(), "a share of nothing");
     let headless = &set["spec"]["serviceName"];
     assert!(services.iter().any(|it| it["metadata"]["name"] == *headless), "{headless}");
     let of_set = &set["spec"]["selector"]["matchLabels"];
