@@ -291,9 +291,6 @@ mod tests {
     fn a_trend_has_all_of_the_time_in_its_places() {
         let report = report();
         let bars = trend(&report, report.ranked.iter());
-        assert_eq!(
-            (bars[0], bars[47], bars.iter().sum::<u64>()),
-            (1_000_000, 2_000_000, 3_000_000)
-        );
+        assert_eq!(bars, [1_000_000, 6_000_000], "no bar is shorter than a step");
     }
 }
