@@ -242,6 +242,9 @@ WITH
         SELECT toString(service) AS its_service, toString(function) AS its_function, sum(episodes.victims) AS tasks
         FROM episodes FINAL
         WHERE ended >= range_from AND started < range_to
+            -- Of days before the range nothing is read, unless an episode of theirs lasted into it.
+            AND started >= ifNull(
+                (SELECT minOrNull(started) FROM episodes WHERE ended >= range_from AND started < range_from), range_from)
             AND (service, function) IN (SELECT its_service, its_function FROM shown)
         GROUP BY its_service, its_function
     )

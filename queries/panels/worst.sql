@@ -11,7 +11,7 @@
 -- column: version | the service's version
 -- column: started_ms | unix ms | when its episode began
 -- column: trace_id | the poll's trace
--- cost: reads the episodes of the range
+-- cost: reads the episodes of the days of the range
 SELECT
     max_ns,
     service,
@@ -26,6 +26,11 @@ SELECT
     lower(hex(worst_trace_id)) AS trace_id
 FROM episodes FINAL
 WHERE ended >= {from:DateTime64(3, 'UTC')} AND started < {to:DateTime64(3, 'UTC')}
+    -- Of days before the range nothing is read, unless an episode of theirs lasted into it.
+    AND started >= ifNull(
+        (SELECT minOrNull(started) FROM episodes
+            WHERE ended >= {from:DateTime64(3, 'UTC')} AND started < {from:DateTime64(3, 'UTC')}),
+        {from:DateTime64(3, 'UTC')})
     AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
     AND ({function:String} = '' OR function = {function:String})
     AND (empty({environment:Array(String)}) OR environment IN {environment:Array(String)})
