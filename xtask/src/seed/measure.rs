@@ -14,6 +14,15 @@ use crate::repository::root;
 
 /// In the order from general to specific: a query is measured as the first that shows it asks it.
 const DASHBOARDS: [&str; 4] = ["fleet", "service", "function", "holdup"];
+/// What the page asks alone, and its charts' marks, with the dashboard whose range of services it has.
+const ALONE: [(&str, &str, u64); 6] = [
+    ("alert_marks", "fleet", 500),
+    ("attributes", "function", 100),
+    ("deploys", "fleet", 500),
+    ("function_versions", "function", 20),
+    ("issues", "fleet", 500),
+    ("stacks", "function", 100),
+];
 /// Where the table stands in the documentation.
 const MARKS: [&str; 2] = ["<!-- measured: begin -->", "<!-- measured: end -->"];
 /// Ranges, and the steps that they are cut into.
@@ -42,7 +51,10 @@ fn usual_limit() -> u64 {
 
 /// Each query, with the dashboard that shows it first and the rows that this asks for.
 fn queries() -> anyhow::Result<BTreeMap<String, (&'static str, u64)>> {
-    let mut all = BTreeMap::new();
+    let mut all: BTreeMap<String, _> = ALONE
+        .into_iter()
+        .map(|(query, dashboard, limit)| (query.to_owned(), (dashboard, limit)))
+        .collect();
     for dashboard in DASHBOARDS {
         let path = root().join(format!("queries/dashboards/{dashboard}.toml"));
         let text = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
@@ -86,6 +98,13 @@ pub(super) fn run(
                 ("environment", "[]".to_owned()),
                 ("version", "[]".to_owned()),
                 ("instance", "[]".to_owned()),
+                ("search", String::new()),
+                ("state", "[]".to_owned()),
+                // A region of the heatmap: the last tenth of the range, and polls from 50 ms on.
+                ("picked_from", (end - range / 10).to_string()),
+                ("picked_to", end.to_string()),
+                ("picked_over", "50000000".to_owned()),
+                ("picked_up_to", "60000000000".to_owned()),
             ];
             let asked = ask(clickhouse, &sql, &parameters, rounds, interrupt)
                 .with_context(|| name.clone())?;
