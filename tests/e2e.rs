@@ -3,6 +3,7 @@
 // Always so here; written for clippy, which lets tests stop at the first thing that is wrong.
 #![cfg(test)]
 
+mod access;
 mod alerts;
 mod attach;
 mod bounds;
@@ -23,4 +24,5 @@ mod scale;
 mod serving;
 mod tasks;
 mod terminal;
+mod tls;
 mod upgrade;

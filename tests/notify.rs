@@ -2,7 +2,7 @@
 //! misbehave.
 
 mod alertmanager;
-mod authority;
+pub(crate) mod authority;
 mod mail;
 mod server;
 mod serving;

@@ -2,24 +2,25 @@
 //! default.
 
 mod bounds;
+mod complete;
 mod file;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
 
-use crate::batch::NameLimits;
+use crate::access::Tokens;
 use crate::connections::Bounds;
 use crate::forward;
 use crate::receive::RequestLimits;
-use crate::rules::{self, LoadError};
+use crate::rules::LoadError;
 use crate::store::Address;
-use crate::{batch, evaluate, fold, log, notify};
-use bounds::{at_least_1, is_http, is_url};
-use file::{read, read_text};
+use crate::{batch, evaluate, log, notify, tls};
+pub(crate) use file::parse_tokens;
+use file::read;
 
 /// What `holdup serve` runs with.
 #[derive(Clone, Debug)]
@@ -32,6 +33,12 @@ pub(crate) struct Config {
     pub(crate) page_listen: SocketAddr,
     /// Names that the page answers to, beside localhost and addresses.
     pub(crate) page_hosts: Vec<String>,
+    /// The certificate of the listeners; without one, they speak no TLS.
+    pub(crate) tls: Option<tls::Files>,
+    /// Who may do what; without any, everybody may do everything.
+    pub(crate) tokens: Option<Tokens>,
+    /// Whether /metrics needs no token.
+    pub(crate) metrics_without_token: bool,
     /// Where ClickHouse is.
     pub(crate) clickhouse: ClickHouse,
     /// Bounds on the connections of each listener.
@@ -92,6 +99,9 @@ pub(crate) enum ConfigError {
     /// Values that don't go together.
     #[error("{0}")]
     Conflict(String),
+    /// A certificate, key or authority that can't be used.
+    #[error("{0}")]
+    Tls(#[from] tls::TlsError),
     /// Alert rules that can't be used.
     #[error("{0}")]
     Rules(LoadError),
@@ -115,6 +125,31 @@ pub(crate) struct Settings {
     /// Where the page, the API and /metrics are served [default: 127.0.0.1:4380]
     #[arg(long, env = "HOLDUP_PAGE_LISTEN", value_name = "ADDR")]
     page_listen: Option<SocketAddr>,
+    /// Certificate of all listeners (PEM), with those between it and its authority; they then speak
+    /// TLS only
+    #[arg(long, env = "HOLDUP_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Key of the certificate (PEM)
+    #[arg(long, env = "HOLDUP_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Authorities (PEM): every client has to show a certificate by one of them
+    #[arg(long, env = "HOLDUP_TLS_CLIENT_CA", value_name = "FILE")]
+    tls_client_ca: Option<PathBuf>,
+    /// Listen beyond loopback though nothing says who may send and read
+    #[arg(
+        long, env = "HOLDUP_ALLOW_UNAUTHENTICATED", value_name = "BOOL",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true"
+    )]
+    allow_unauthenticated: Option<bool>,
+    /// File of tokens (TOML) that clients, people and scrapers have to show: see `holdup token new`
+    #[arg(long, env = "HOLDUP_TOKENS_FILE", value_name = "FILE")]
+    tokens_file: Option<PathBuf>,
+    /// Let /metrics be read without a token
+    #[arg(
+        long, env = "HOLDUP_METRICS_WITHOUT_TOKEN", value_name = "BOOL",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true"
+    )]
+    metrics_without_token: Option<bool>,
     /// ClickHouse's HTTP interface, for example http://clickhouse:8123; without it, holdup runs its
     /// own
     #[arg(long, env = "HOLDUP_CLICKHOUSE_URL", value_name = "URL")]
@@ -226,231 +261,6 @@ pub(crate) struct Settings {
     maintenance: Vec<notify::Maintenance>,
 }
 
-impl Settings {
-    /// The configuration, with the file read and the defaults filled in.
-    pub(crate) fn resolve(self) -> Result<Config, ConfigError> {
-        let file = match &self.config {
-            Some(path) => read(path)?,
-            None => Self::default(),
-        };
-        self.over(file).complete()
-    }
-
-    /// These settings, and where they say nothing, the others.
-    fn over(self, file: Self) -> Self {
-        Self {
-            config: self.config,
-            grpc_listen: self.grpc_listen.or(file.grpc_listen),
-            http_listen: self.http_listen.or(file.http_listen),
-            page_listen: self.page_listen.or(file.page_listen),
-            clickhouse_url: self.clickhouse_url.or(file.clickhouse_url),
-            clickhouse_user: self.clickhouse_user.or(file.clickhouse_user),
-            clickhouse_password_file: self
-                .clickhouse_password_file
-                .or(file.clickhouse_password_file),
-            clickhouse_database: self.clickhouse_database.or(file.clickhouse_database),
-            data_dir: self.data_dir.or(file.data_dir),
-            log_dir: self.log_dir.or(file.log_dir),
-            log_bytes_max: self.log_bytes_max.or(file.log_bytes_max),
-            log_free_min: self.log_free_min.or(file.log_free_min),
-            log_segment_bytes: self.log_segment_bytes.or(file.log_segment_bytes),
-            batch_interval: self.batch_interval.or(file.batch_interval),
-            batch_rows: self.batch_rows.or(file.batch_rows),
-            engine_listen: self.engine_listen.or(file.engine_listen),
-            engine_library: self.engine_library.or(file.engine_library),
-            episode_gap: self.episode_gap.or(file.episode_gap),
-            grpc_bytes_max: self.grpc_bytes_max.or(file.grpc_bytes_max),
-            http_bytes_max: self.http_bytes_max.or(file.http_bytes_max),
-            elements_max: self.elements_max.or(file.elements_max),
-            waiting_bytes_max: self.waiting_bytes_max.or(file.waiting_bytes_max),
-            services_max: self.services_max.or(file.services_max),
-            functions_max: self.functions_max.or(file.functions_max),
-            instances_max: self.instances_max.or(file.instances_max),
-            connections_max: self.connections_max.or(file.connections_max),
-            connection_age_max: self.connection_age_max.or(file.connection_age_max),
-            forward_url: self.forward_url.or(file.forward_url),
-            forward: self.forward.or(file.forward),
-            alert_rules: if self.alert_rules.is_empty() {
-                file.alert_rules
-            } else {
-                self.alert_rules
-            },
-            page_host: if self.page_host.is_empty() { file.page_host } else { self.page_host },
-            external_url: self.external_url.or(file.external_url),
-            trace_url: self.trace_url.or(file.trace_url),
-            receivers: file.receivers,
-            route: file.route,
-            silences: file.silences,
-            maintenance: file.maintenance,
-        }
-    }
-
-    fn complete(self) -> Result<Config, ConfigError> {
-        let clickhouse = self.clickhouse()?;
-        let forward = self.forward_settings()?;
-        let requests = RequestLimits::default();
-        let log = self.log()?;
-        let names = self.names()?;
-        let notify = self.notify()?;
-        let alerts = evaluate::Settings {
-            rules: rules::load(&self.alert_rules).map_err(ConfigError::Rules)?,
-            state_dir: self.data_dir().join("alerts"),
-            log_bytes_max: log.bytes_max,
-        };
-        let batches = batch::Settings::default();
-        let gap = self.episode_gap.unwrap_or(fold::Settings::default().gap);
-        if gap > EPISODE_GAP_MAX {
-            return Err(ConfigError::Conflict(format!(
-                "--episode-gap is more than an hour ({}): polls that far apart are no one episode",
-                humantime::format_duration(gap)
-            )));
-        }
-        Ok(Config {
-            grpc_listen: self.grpc_listen.unwrap_or(([127, 0, 0, 1], 4317).into()),
-            http_listen: self.http_listen.unwrap_or(([127, 0, 0, 1], 4318).into()),
-            page_listen: self.page_listen.unwrap_or(PAGE_LISTEN),
-            page_hosts: self.page_host,
-            clickhouse,
-            connections: Bounds {
-                connections_max: at_least_1("connections-max", self.connections_max)?
-                    .unwrap_or(Bounds::default().connections_max),
-                age_max: self.connection_age_max.unwrap_or(Bounds::default().age_max),
-                ..Bounds::default()
-            },
-            forward,
-            requests: RequestLimits {
-                grpc_bytes_max: at_least_1("grpc-bytes-max", self.grpc_bytes_max)?
-                    .unwrap_or(requests.grpc_bytes_max),
-                http_bytes_max: at_least_1("http-bytes-max", self.http_bytes_max)?
-                    .unwrap_or(requests.http_bytes_max),
-                elements_max: at_least_1("elements-max", self.elements_max)?
-                    .unwrap_or(requests.elements_max),
-                ..requests
-            },
-            batches: batch::Settings {
-                waiting_bytes_max: at_least_1("waiting-bytes-max", self.waiting_bytes_max)?
-                    .unwrap_or(batches.waiting_bytes_max),
-                rows_max: at_least_1("batch-rows", self.batch_rows)?.unwrap_or(batches.rows_max),
-                interval: self.batch_interval.unwrap_or(batches.interval),
-                names,
-                fold: fold::Settings::with_gap(gap),
-                ..batches
-            },
-            alerts,
-            log,
-            notify,
-            stop_within: Duration::from_secs(8),
-        })
-    }
-
-    /// Who is told of alerts: what is in the file, and where links lead.
-    fn notify(&self) -> Result<notify::Settings, ConfigError> {
-        let page_listen = self.page_listen.unwrap_or(PAGE_LISTEN);
-        let external_url = match &self.external_url {
-            None => format!("http://{page_listen}"),
-            Some(url) if is_url(url, &["http", "https"]) => url.trim_end_matches('/').to_owned(),
-            Some(url) => {
-                return Err(ConfigError::Conflict(format!(
-                    "--external-url {url:?} is no address of the page: it begins with https:// or \
-                     http://"
-                )));
-            }
-        };
-        let keys = notify::Keys {
-            receivers: self.receivers.clone(),
-            route: self.route.clone(),
-            silences: self.silences.clone(),
-            maintenance: self.maintenance.clone(),
-            trace_url: self.trace_url.clone(),
-        };
-        notify::Settings::new(keys, external_url).map_err(ConfigError::Conflict)
-    }
-
-    fn names(&self) -> Result<NameLimits, ConfigError> {
-        let default = NameLimits::default();
-        Ok(NameLimits {
-            services_max: at_least_1("services-max", self.services_max)?
-                .unwrap_or(default.services_max),
-            functions_max: at_least_1("functions-max", self.functions_max)?
-                .unwrap_or(default.functions_max),
-            instances_max: at_least_1("instances-max", self.instances_max)?
-                .unwrap_or(default.instances_max),
-        })
-    }
-
-    fn data_dir(&self) -> PathBuf {
-        self.data_dir.clone().unwrap_or_else(crate::engine::data_home)
-    }
-
-    fn log(&self) -> Result<log::Settings, ConfigError> {
-        let data_dir = || self.data_dir();
-        let bytes_max = self.log_bytes_max.unwrap_or(4 << 30);
-        let segment_bytes = self.log_segment_bytes.unwrap_or((bytes_max / 8).min(64 << 20));
-        if segment_bytes < SEGMENT_BYTES_MIN || segment_bytes > bytes_max / 4 {
-            return Err(ConfigError::Conflict(format!(
-                "the log has files of {segment_bytes} bytes and {bytes_max} in all: choose at least \
-                 {SEGMENT_BYTES_MIN} for --log-segment-bytes, and four times that for \
-                 --log-bytes-max"
-            )));
-        }
-        Ok(log::Settings {
-            folder: self.log_dir.clone().unwrap_or_else(|| data_dir().join("log")),
-            bytes_max,
-            free_min: self.log_free_min.unwrap_or(256 << 20),
-            segment_bytes,
-        })
-    }
-
-    fn forward_settings(&self) -> Result<Option<forward::Settings>, ConfigError> {
-        let Some(url) = self.forward_url.clone() else {
-            return match self.forward {
-                Some(_) => Err(ConfigError::Conflict(
-                    "--forward says what to pass on, and nothing where to: add --forward-url"
-                        .into(),
-                )),
-                None => Ok(None),
-            };
-        };
-        if !is_http(&url) {
-            return Err(ConfigError::Conflict(format!(
-                "--forward-url {url:?} is no address of an OTLP receiver: it begins with http:// \
-                 and most often ends with :4318"
-            )));
-        }
-        let what = self.forward.unwrap_or(forward::What::Others);
-        Ok(Some(forward::Settings { url, what }))
-    }
-
-    fn clickhouse(&self) -> Result<ClickHouse, ConfigError> {
-        let database = self.clickhouse_database.clone().unwrap_or_else(|| "holdup".into());
-        let Some(url) = self.clickhouse_url.clone() else {
-            if self.clickhouse_user.is_some() || self.clickhouse_password_file.is_some() {
-                return Err(ConfigError::Conflict(
-                    "a ClickHouse user is given but no ClickHouse: add --clickhouse-url".into(),
-                ));
-            }
-            return Ok(ClickHouse::Embedded {
-                data_dir: self.data_dir(),
-                listen: self.engine_listen.unwrap_or(([127, 0, 0, 1], 8123).into()),
-                library: self.engine_library.clone(),
-                database,
-            });
-        };
-        if !is_http(&url) {
-            return Err(ConfigError::Conflict(format!(
-                "--clickhouse-url {url:?} is no address of ClickHouse's HTTP interface: it begins \
-                 with http:// and most often ends with :8123"
-            )));
-        }
-        let password = match &self.clickhouse_password_file {
-            Some(path) => read_text(path)?.trim_end_matches(['\r', '\n']).to_owned(),
-            None => String::new(),
-        };
-        let user = self.clickhouse_user.clone().unwrap_or_else(|| "default".into());
-        Ok(ClickHouse::At(Address { url, user, password, database }))
-    }
-}
-
 /// Where ClickHouse is, by the settings that name it.
 pub(crate) fn clickhouse(
     clickhouse_url: Option<String>,
@@ -478,14 +288,6 @@ pub(crate) fn log_folder(
     let settings = Settings { data_dir, log_dir, ..Settings::default() };
     Ok(settings.over(file).log()?.folder)
 }
-
-/// The smallest file of the log that is of use.
-const SEGMENT_BYTES_MIN: u64 = 64 << 10;
-/// Where the page is unless the user says so.
-const PAGE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4380);
-
-/// The longest gap within an episode.
-const EPISODE_GAP_MAX: Duration = Duration::from_secs(3_600);
 
 #[cfg(test)]
 #[path = "config_fuzz.rs"]

@@ -6,6 +6,7 @@
 //! can't keep others out.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,13 +20,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt;
 
 use crate::metrics::Metrics;
+use crate::tls::Tls;
 
 /// Bounds on the connections of one listener.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +52,15 @@ impl Default for Bounds {
     }
 }
 
+/// Who is at the other end; every request has it among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
 /// How long the head of a request may take to arrive.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Requests of one HTTP/2 connection at a time.
 const STREAMS_MAX: u32 = 128;
@@ -75,6 +85,7 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// Serves until `stopped` turns true, then lets the requests under way end.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     routes: Router,
     bounds: Bounds,
     metrics: Arc<Metrics>,
@@ -83,9 +94,9 @@ pub(crate) async fn serve(
     let mut connections = JoinSet::new();
     let mut open = Vec::<Arc<Activity>>::new();
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely: some come back when others end.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -105,7 +116,10 @@ pub(crate) async fn serve(
         }
         let activity = Arc::new(Activity::new());
         open.push(Arc::clone(&activity));
-        connections.spawn(connection(stream, routes.clone(), bounds, activity, stopped.clone()));
+        let (routes, stopped) = (routes.clone(), stopped.clone());
+        let peer = Peer(peer.ip().to_canonical());
+        let connection = Connection { peer, routes, bounds, activity, stopped };
+        connections.spawn(connection.run(stream, tls.clone()));
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
@@ -128,40 +142,63 @@ fn make_room(open: &mut Vec<Arc<Activity>>) -> bool {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
+/// One connection, and what holds for it.
+struct Connection {
+    peer: Peer,
     routes: Router,
     bounds: Bounds,
     activity: Arc<Activity>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    // An answer's head and its small body go out at once.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    stopped: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn run(mut self, stream: TcpStream, tls: Option<Arc<Tls>>) {
+        // An answer's head and its small body go out at once.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let Some(tls) = tls else { return self.serve(stream).await };
+        let shaken = tokio::select! {
+            shaken = timeout(HANDSHAKE_TIME_MAX, tls.acceptor().accept(stream)) => shaken,
+            () = self.activity.give_way.notified() => return,
+            () = stop(&mut self.stopped) => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, peer = %self.peer.0, "no TLS came about");
+                tls.failed("refused");
+            }
+            Err(_late) => tls.failed("late"),
+        }
     }
-    let counted = Arc::clone(&activity);
-    let service = service_fn(move |request: Request<Incoming>| {
-        answer(routes.clone(), request, UnderWay::begin(&counted))
-    });
-    let builder = builder();
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let asked_to_end = tokio::select! {
-        _ended = connection.as_mut() => return,
-        () = activity.silence(bounds.silent_max) => "silent",
-        () = activity.give_way.notified() => "making room",
-        () = sleep(bounds.age_max) => "old",
-        () = stop(&mut stopped) => "stopping",
-    };
-    tracing::debug!(reason = asked_to_end, "a connection is asked to end");
-    connection.as_mut().graceful_shutdown();
-    let patience = async {
-        sleep(ENDING_TIME_MAX).await;
-        activity.silence(ENDING_TIME_MAX).await;
-    };
-    tokio::select! {
-        _ended = connection.as_mut() => {}
-        () = patience => {}
+
+    async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let (counted, peer, routes) = (Arc::clone(&self.activity), self.peer, self.routes);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            answer(routes.clone(), request, UnderWay::begin(&counted))
+        });
+        let builder = builder();
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let asked_to_end = tokio::select! {
+            _ended = connection.as_mut() => return,
+            () = self.activity.silence(self.bounds.silent_max) => "silent",
+            () = self.activity.give_way.notified() => "making room",
+            () = sleep(self.bounds.age_max) => "old",
+            () = stop(&mut self.stopped) => "stopping",
+        };
+        tracing::debug!(reason = asked_to_end, "a connection is asked to end");
+        connection.as_mut().graceful_shutdown();
+        let patience = async {
+            sleep(ENDING_TIME_MAX).await;
+            self.activity.silence(ENDING_TIME_MAX).await;
+        };
+        tokio::select! {
+            _ended = connection.as_mut() => {}
+            () = patience => {}
+        }
     }
 }
 
@@ -272,8 +309,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let bounds = Bounds { silent_max: Duration::from_millis(50), ..Bounds::default() };
         let (stop, stopped) = watch::channel(false);
-        let serving =
-            tokio::spawn(serve(listener, Router::new(), bounds, Arc::new(Metrics::new()), stopped));
+        let metrics = Arc::new(Metrics::new());
+        let serving = tokio::spawn(serve(listener, None, Router::new(), bounds, metrics, stopped));
         let mut silent = TcpStream::connect(address).await.unwrap();
         assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0, "it is closed, and nothing is said");
         stop.send_replace(true);

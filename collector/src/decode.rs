@@ -61,6 +61,8 @@ pub(crate) struct Decoded {
     pub(crate) stacks: Vec<Stack>,
     /// What came as metrics and logs.
     pub(crate) measured: Measured,
+    /// Services that the request names, each as often as it does.
+    pub(crate) services: Vec<String>,
     /// What was not made into rows, and why.
     pub(crate) counts: Counts,
     /// About how much memory the rows take.
@@ -137,7 +139,10 @@ impl<'a> Decoder<'a> {
         let (mut host, mut pid, mut old_environment) = (String::new(), 0, String::new());
         for KeyValue { key, value, .. } in &resource.attributes {
             match key.as_str() {
-                "service.name" => origin.service = self.text(value.as_ref()),
+                "service.name" => {
+                    origin.service = self.text(value.as_ref());
+                    self.out.services.push(origin.service.clone());
+                }
                 "service.version" => origin.version = self.text(value.as_ref()),
                 "service.instance.id" => origin.instance = self.text(value.as_ref()),
                 "deployment.environment.name" => origin.environment = self.text(value.as_ref()),
@@ -149,6 +154,7 @@ impl<'a> Decoder<'a> {
         }
         if origin.service.is_empty() {
             "unknown_service".clone_into(&mut origin.service);
+            self.out.services.push(origin.service.clone());
         }
         if origin.environment.is_empty() {
             origin.environment = old_environment;

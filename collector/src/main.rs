@@ -5,6 +5,7 @@
 //! ClickHouse, `fold` makes episodes of them, and `page` shows what `queries/` asks. `serve` wires
 //! all of it; `engine` is the ClickHouse that it brings along.
 
+mod access;
 mod alerts;
 mod batch;
 mod clock;
@@ -33,6 +34,7 @@ mod rules;
 mod serve;
 mod span;
 mod store;
+mod tls;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -81,6 +83,9 @@ enum Command {
     Spool(command::spool::SpoolCommand),
     /// List the live tasks of a service
     Tasks(command::tasks::TasksArgs),
+    /// Tokens that clients show
+    #[command(subcommand)]
+    Token(command::token::TokenCommand),
     /// Name the frames of a stripped program
     Symbolize(command::symbolize::SymbolizeArgs),
     /// Grafana's dashboards, from the same queries
@@ -118,6 +123,7 @@ fn main() -> ExitCode {
         Command::Rules(command) => command::rules::run(command),
         Command::Spool(command) => command::spool::run(command),
         Command::Tasks(args) => command::tasks::run(&args),
+        Command::Token(command) => command::token::run(command),
         Command::Symbolize(args) => command::symbolize::run(&args),
         Command::Dashboards(command) => command::dashboards::run(command),
         Command::Completions(args) => command::shell::completions(&args, Cli::command()),

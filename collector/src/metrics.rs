@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::batch::Overflowed;
 use crate::decode::Counts;
-use crate::{evaluate, fold, log, notify};
+use crate::{access, evaluate, fold, log, notify, tls};
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,8 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    fn name(self) -> &'static str {
+    /// Its name in labels.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
             Self::Http => "http",
@@ -102,6 +103,8 @@ pub(crate) struct Metrics {
     stacks_left_out: Counter,
     repeated: Counter,
     batches: Batches,
+    access: access::Counters,
+    tls: tls::Counters,
     log: log::Counters,
     notify: notify::Counters,
     evaluate: evaluate::Counters,
@@ -172,6 +175,8 @@ impl Metrics {
         let help = "Time of one insert.";
         r.register_with_unit("insert", help, Unit::Seconds, insert_seconds.clone());
         Self {
+            access: access::Counters::register(r),
+            tls: tls::Counters::register(r),
             log: log::Counters::register(r),
             notify: notify::Counters::register(r),
             evaluate: evaluate::Counters::register(r),
@@ -327,6 +332,16 @@ impl Metrics {
     /// Poll spans came that are stored already.
     pub(crate) fn repeated(&self, spans: usize) {
         self.repeated.inc_by(count(spans));
+    }
+
+    /// What is counted of who is let in.
+    pub(crate) fn access(&self) -> access::Counters {
+        self.access.clone()
+    }
+
+    /// What is counted of TLS.
+    pub(crate) fn tls(&self) -> tls::Counters {
+        self.tls.clone()
     }
 
     /// What the log counts of itself.

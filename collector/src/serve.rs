@@ -14,18 +14,20 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
+use crate::access::{Access, Tokens};
 use crate::batch::{Batcher, Intake, Reread};
 use crate::config::{ClickHouse, Config, ConfigError};
 use crate::connections;
 use crate::descriptors;
 use crate::engine::{Supervisor, SupervisorOptions};
-use crate::evaluate::{self, Evaluator, Reload};
+use crate::evaluate::{self, Evaluator, Reload, Shown};
 use crate::forward::Forwarder;
 use crate::log::{Log, RealDisk, Recovered};
 use crate::metrics::Metrics;
 use crate::page::{self, Page};
 use crate::receive::{self, Receiver, RequestLimits};
 use crate::store::{Address, MigrateError, Store, StoreError};
+use crate::tls::Tls;
 
 /// The listeners, bound before anything else, so that a port in use is told at once.
 struct Listeners {
@@ -113,6 +115,8 @@ struct Running {
     forwarder: Option<JoinHandle<()>>,
     evaluator: JoinHandle<()>,
     reloads: mpsc::Sender<Reload>,
+    access: Arc<Access>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Running {
@@ -129,8 +133,8 @@ impl Running {
         }
     }
 
-    /// Has rules and receivers read again. What is wrong with them is told, and those that it has go
-    /// on.
+    /// Has tokens, certificates, rules and receivers read again. What is wrong with them is told, and
+    /// those that it has go on.
     async fn reload(
         &self,
         reread: &impl Fn() -> Result<Config, ConfigError>,
@@ -138,15 +142,31 @@ impl Running {
     ) {
         match tokio::task::block_in_place(reread) {
             Ok(config) => {
+                self.take_tokens(config.tokens);
+                if let Some(tls) = &self.tls {
+                    tokio::task::block_in_place(|| tls.reload());
+                }
                 let reload = Reload { rules: config.alerts.rules, receivers: config.notify };
                 if self.reloads.send(reload).await.is_err() {
                     tracing::error!("nobody evaluates rules any more, which is a bug in holdup");
                 }
             }
             Err(error) => {
-                tracing::error!("{error}; rules and receivers are as before");
+                tracing::error!("{error}; all is as before");
                 counters.reloaded(false);
             }
+        }
+    }
+
+    /// Goes on with other tokens. Whether any are needed does not change while it runs: a file that was
+    /// taken out of the configuration must not open it.
+    fn take_tokens(&self, tokens: Option<Tokens>) {
+        match tokens {
+            Some(tokens) if self.access.is_closed() => self.access.replace(tokens),
+            None if !self.access.is_closed() => {}
+            _ => tracing::error!(
+                "whether tokens are needed changes at a restart only: it is as before"
+            ),
         }
     }
 
@@ -198,20 +218,15 @@ async fn serve(
         config.batches.clone(),
         Arc::clone(&metrics),
     );
-    let receiver = Receiver::new(intake.clone(), config.requests.clone(), Arc::clone(&metrics));
+    let access = Arc::new(Access::new(config.tokens.clone(), metrics.access()));
+    let (limits, for_senders) = (config.requests.clone(), Arc::clone(&access));
+    let receiver = Receiver::new(intake.clone(), limits, Arc::clone(&metrics), for_senders);
     let receiver = if forwarder.is_some() { receiver.that_forwards() } else { receiver };
     let evaluator = evaluator(config, &store, &intake, &metrics)?;
     let (stop_serving, stopped) = watch::channel(false);
     let page = Page {
-        store,
-        intake,
-        metrics: Arc::clone(&metrics),
-        rules: evaluator.shown(),
-        hosts: config.page_hosts.as_slice().into(),
-        trace_url: config.notify.trace_url.clone().unwrap_or_default(),
-        streams: Page::streams(),
-        stopped: stopped.clone(),
         engine_restarts: engine.map(Supervisor::restarts),
+        ..page(config, (store, intake), (&metrics, &access), (evaluator.shown(), &stopped))
     };
     let ready = serde_json::json!({
         "grpc": listeners.grpc.local_addr()?.to_string(),
@@ -219,11 +234,13 @@ async fn serve(
         "page": listeners.page.local_addr()?.to_string(),
         "clickhouse": clickhouse_url,
     });
+    let tls = tls(config, &metrics, &stopped)?;
     let (stop_batching, batch_no_more) = watch::channel(false);
     let listen = |listener, routes| {
         let metrics = Arc::clone(&metrics);
         tokio::spawn(connections::serve(
             listener,
+            tls.clone(),
             routes,
             config.connections,
             metrics,
@@ -248,7 +265,44 @@ async fn serve(
         forwarder,
         evaluator,
         reloads,
+        access,
+        tls,
     }))
+}
+
+/// What the page's listener has, but for the engine.
+fn page(
+    config: &Config,
+    (store, intake): (Store, Intake),
+    (metrics, access): (&Arc<Metrics>, &Arc<Access>),
+    (rules, stopped): (watch::Receiver<Shown>, &watch::Receiver<bool>),
+) -> Page {
+    Page {
+        store,
+        intake,
+        metrics: Arc::clone(metrics),
+        rules,
+        access: Arc::clone(access),
+        metrics_without_token: config.metrics_without_token,
+        is_https: config.tls.is_some() || config.notify.external_url.starts_with("https:"),
+        hosts: config.page_hosts.as_slice().into(),
+        trace_url: config.notify.trace_url.clone().unwrap_or_default(),
+        streams: Page::streams(),
+        stopped: stopped.clone(),
+        engine_restarts: None,
+    }
+}
+
+/// What the listeners speak TLS with, if they do; it follows its files.
+fn tls(
+    config: &Config,
+    metrics: &Metrics,
+    stopped: &watch::Receiver<bool>,
+) -> anyhow::Result<Option<Arc<Tls>>> {
+    let Some(files) = config.tls.clone() else { return Ok(None) };
+    let tls = Arc::new(Tls::open(files, metrics.tls()).map_err(ConfigError::Tls)?);
+    tokio::spawn(Arc::clone(&tls).follow(stopped.clone()));
+    Ok(Some(tls))
 }
 
 /// What evaluates rules, and tells of alerts.

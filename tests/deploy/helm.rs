@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use holdup_tests::collector::{Collector, get};
+use holdup_tests::collector::Collector;
 use serde_json::{Value, json};
 
 use super::{fits_the_program, folder, read};
+use crate::notify::authority::Authority;
+use crate::tls::https;
 
 /// The oldest that the chart is for (`kubeVersion` in Chart.yaml), and a late one.
 const KUBERNETES: [&str; 2] = ["1.27", "1.34"];
@@ -60,13 +62,16 @@ fn render(values: &Value, kubernetes: &str) -> Rendered {
 fn everything() -> Value {
     json!({
         "clickhouse": { "url": "http://clickhouse:8123", "passwordSecret": { "name": "ch" } },
+        "auth": { "tokensSecret": { "name": "tokens" } },
+        "tls": { "secret": "tls" },
         "config": "[[receivers]]\nname = 'am'\nalertmanager = { urls = ['http://am:9093'] }\n",
         "configSecrets": ["pagerduty"],
         "page": { "hosts": ["holdup.example.com"], "externalUrl": "https://holdup.example.com" },
         "env": { "HOLDUP_SERVICES_MAX": "100" },
         "log": { "bytesMax": 2_147_483_648_u64, "volume": { "storageClassName": "fast" } },
         "image": { "pullSecrets": ["pull"], "digest": format!("sha256:{}", "a".repeat(64)) },
-        "serviceMonitor": { "enabled": true, "labels": { "release": "prometheus" } },
+        "serviceMonitor": { "enabled": true, "labels": { "release": "prometheus" },
+            "tokenSecret": { "name": "prometheus" } },
         "prometheusRule": { "enabled": true },
         "autoscaling": { "enabled": true, "maxReplicas": 5 },
         "networkPolicy": { "senders": [{ "podSelector": {} }], "viewers": [{ "podSelector": {} }] },
@@ -78,7 +83,8 @@ fn everything() -> Value {
 
 #[test]
 fn helm_and_kubernetes_take_the_chart() {
-    let least = json!({ "clickhouse": { "url": "http://clickhouse:8123" } });
+    let open = json!({ "allowUnauthenticated": true });
+    let least = json!({ "clickhouse": { "url": "http://clickhouse:8123" }, "auth": open });
     for kubernetes in KUBERNETES {
         for (values, kinds) in [(&least, 6), (&everything(), 10)] {
             let rendered = render(values, kubernetes);
@@ -95,6 +101,7 @@ fn values_that_cannot_work_are_refused_with_their_name() {
     for (wrong, said) in [
         (json!({}), "/clickhouse/url"),
         (json!({ "clickhouse": { "url": "clickhouse:9000" } }), "/clickhouse/url"),
+        (json!({ "auth": {} }), "nothing says who may send and read"),
         (json!({ "replicas": 0 }), "/replicas"),
         // More would know a batch's token for less than an hour.
         (json!({ "autoscaling": { "maxReplicas": 28 } }), "/autoscaling/maxReplicas"),
@@ -108,6 +115,9 @@ fn values_that_cannot_work_are_refused_with_their_name() {
         let mut values = wrong.clone();
         if values["clickhouse"].is_null() && wrong != json!({}) {
             values["clickhouse"] = json!({ "url": "http://clickhouse:8123" });
+        }
+        if values["auth"].is_null() {
+            values["auth"] = json!({ "allowUnauthenticated": true });
         }
         let refused = render(&values, KUBERNETES[0]).refused;
         let refused = refused.unwrap_or_else(|| panic!("{wrong} was taken"));
@@ -186,6 +196,10 @@ fn the_program_starts_with_the_arguments_of_the_chart_and_answers_its_probes() {
     let config = data.path().join("holdup.toml");
     let password = data.path().join("password");
     std::fs::write(&password, "").expect("written");
+    let tokens = data.path().join("tokens.toml");
+    crate::access::token(&tokens, &["a"]);
+    let authority = Authority::new(&["localhost"]);
+    let (cert, key) = authority.issued_files(data.path(), "server");
     let rendered = render(&everything(), KUBERNETES[1]);
     let map = &rendered.one("ConfigMap")["data"]["holdup.toml"];
     std::fs::write(&config, map.as_str().expect("text")).expect("written");
@@ -203,6 +217,9 @@ fn the_program_starts_with_the_arguments_of_the_chart_and_answers_its_probes() {
             "--config" => config.display().to_string(),
             "--clickhouse-url" => clickhouse.clickhouse(),
             "--clickhouse-password-file" => password.display().to_string(),
+            "--tokens-file" => tokens.display().to_string(),
+            "--tls-cert" => cert.display().to_string(),
+            "--tls-key" => key.display().to_string(),
             _ => {
                 command.arg(argument);
                 continue;
@@ -211,15 +228,19 @@ fn the_program_starts_with_the_arguments_of_the_chart_and_answers_its_probes() {
         replaced += 1;
         command.arg(format!("{flag}={value}"));
     }
-    assert_eq!(replaced, 7, "all that is of this machine");
+    assert_eq!(replaced, 10, "all that is of this machine");
     for variable in container["env"].as_array().expect("variables") {
         let text = |key: &str| variable[key].as_str().expect("text");
         command.env(text("name"), text("value"));
     }
     let collector = Collector::spawn(data.path(), command);
     for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
-        let path = container[probe]["httpGet"]["path"].as_str().expect("a path");
-        assert_eq!(get(&format!("{}{path}", collector.page())).status, 200, "{path}");
+        let asked = &container[probe]["httpGet"];
+        let (path, scheme) = (asked["path"].as_str(), asked["scheme"].as_str());
+        assert_eq!(scheme, Some("HTTPS"), "{probe}");
+        let url = format!("{}{}", https(&collector.page()), path.expect("a path"));
+        let answer = authority.client().get(url).send().expect("it answers");
+        assert_eq!(answer.status(), 200, "{path:?}");
     }
     assert!(collector.stop().success());
 }

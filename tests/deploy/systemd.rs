@@ -25,8 +25,8 @@ fn analyze(arguments: &[&str], unit: &Path) -> Option<(bool, String)> {
     Some((ran.status.success(), String::from_utf8(said).expect("UTF-8")))
 }
 
-/// The unit in a folder of its own, with the program where it was built, and with the drop-in for a
-/// ClickHouse server if that is wanted.
+/// The unit in a folder of its own, with the program where it was built, and with the drop-ins for a
+/// ClickHouse server and for tokens if that is wanted.
 fn installed(with_server: bool) -> tempfile::TempDir {
     let at = tempfile::tempdir().expect("a folder");
     let unit = read("systemd/holdup.service");
@@ -35,9 +35,11 @@ fn installed(with_server: bool) -> tempfile::TempDir {
     assert_ne!(unit, placed, "the unit starts another program");
     std::fs::write(at.path().join("holdup.service"), placed).expect("written");
     if with_server {
-        let name = "holdup.service.d/clickhouse-server.conf";
         std::fs::create_dir(at.path().join("holdup.service.d")).expect("a folder");
-        std::fs::copy(folder("systemd").join(name), at.path().join(name)).expect("copied");
+        for name in ["clickhouse-server.conf", "tokens.conf"] {
+            let name = format!("holdup.service.d/{name}");
+            std::fs::copy(folder("systemd").join(&name), at.path().join(&name)).expect("copied");
+        }
     }
     at
 }
@@ -73,7 +75,9 @@ fn systemd_tells_of_a_restriction_that_is_misspelt() {
 
 #[test]
 fn the_unit_names_settings_that_the_program_has() {
-    for file in ["holdup.service", "holdup.env", "holdup.service.d/clickhouse-server.conf"] {
+    let files = ["holdup.service", "holdup.env"];
+    let added = ["holdup.service.d/clickhouse-server.conf", "holdup.service.d/tokens.conf"];
+    for file in files.into_iter().chain(added) {
         fits_the_program(file, &read(&format!("systemd/{file}")));
     }
 }

@@ -9,6 +9,7 @@ use form_urlencoded::Serializer;
 use reqwest::blocking::{Client, RequestBuilder};
 use serde_json::Value;
 
+use super::bearer::Bearer;
 use super::text::plain;
 use crate::clock::now_ns;
 
@@ -25,6 +26,8 @@ pub(crate) struct Address {
     /// The collector's page
     #[arg(long, env = "HOLDUP_PAGE", value_name = "URL", default_value = "http://127.0.0.1:4380")]
     pub(super) page: String,
+    #[command(flatten)]
+    pub(super) bearer: Bearer,
 }
 
 /// Of which services.
@@ -86,19 +89,19 @@ impl Question {
 pub(super) struct Collector {
     client: Client,
     base: String,
+    bearer: Bearer,
 }
 
 impl Collector {
     pub(super) fn at(address: &Address) -> anyhow::Result<Self> {
-        // The page is near: a proxy that is meant for the way out would not find it.
-        // It has no TLS: no certificates are read, and none need be there.
-        let client = Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build()?;
-        Ok(Self { client, base: address.page.trim_end_matches('/').to_owned() })
+        let base = address.page.trim_end_matches('/').to_owned();
+        let bearer = address.bearer.clone();
+        Ok(Self { client: bearer.client(&base, PATIENCE)?, base, bearer })
     }
 
     /// What every request has.
-    fn request(&self, path: &str) -> RequestBuilder {
-        self.client.get(format!("{}/api/v1/{path}", self.base))
+    fn request(&self, path: &str) -> anyhow::Result<RequestBuilder> {
+        self.bearer.sign(self.client.get(format!("{}/api/v1/{path}", self.base)))
     }
 
     /// The rows of a panel.
@@ -122,7 +125,7 @@ impl Collector {
 
     fn get(&self, path: &str) -> anyhow::Result<Vec<u8>> {
         let base = &self.base;
-        let response = self.request(path).send().with_context(|| {
+        let response = self.request(path)?.send().with_context(|| {
             format!("no collector answers at {base}: start `holdup serve`, or correct --page")
         })?;
         let status = response.status();

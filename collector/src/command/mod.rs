@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 mod ask;
+pub(crate) mod bearer;
 pub(crate) mod ci;
 pub(crate) mod dashboards;
 pub(crate) mod dump;
@@ -17,4 +18,5 @@ pub(crate) mod symbolize;
 pub(crate) mod tail;
 pub(crate) mod tasks;
 mod text;
+pub(crate) mod token;
 pub(crate) mod top;

@@ -3,10 +3,11 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::access::CHALLENGE;
 use crate::store::StoreError;
 
 /// ClickHouse's code for a statement that took too long: TIMEOUT_EXCEEDED.
@@ -72,6 +73,9 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, Json(error)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, 5.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         response
     }

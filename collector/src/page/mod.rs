@@ -1,5 +1,6 @@
 //! The page's listener: the page itself, the API behind it, and what operators ask.
 
+mod admit;
 mod advice;
 mod api;
 mod assets;
@@ -7,8 +8,10 @@ mod csv;
 mod error;
 mod exports;
 mod live;
+mod login;
 mod mutes;
 mod openapi;
+mod origin;
 mod parameters;
 mod rules;
 mod runbooks;
@@ -19,19 +22,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::uri::Authority;
-use axum::middleware::Next;
+use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
 
+use crate::access::Access;
 use crate::batch::Intake;
 use crate::clock::now_ns;
 use crate::evaluate::Shown;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use error::ApiError;
 
 /// What the page's listener needs of the rest.
 #[derive(Clone)]
@@ -42,6 +47,12 @@ pub(crate) struct Page {
     pub(crate) intake: Intake,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
+    /// Who is let in.
+    pub(crate) access: Arc<Access>,
+    /// Whether /metrics needs no token.
+    pub(crate) metrics_without_token: bool,
+    /// Whether browsers reach it over TLS.
+    pub(crate) is_https: bool,
     /// What the evaluation of rules shows.
     pub(crate) rules: watch::Receiver<Shown>,
     /// Names that it answers to, beside localhost and addresses.
@@ -84,7 +95,8 @@ pub(crate) fn routes(page: Page) -> Router {
         .route("/metrics", get(metrics))
         .route("/docs/runbooks/{name}", get(runbooks::serve))
         .fallback(assets::serve)
-        .layer(axum::middleware::from_fn_with_state(page.clone(), guard))
+        .layer(from_fn_with_state(page.clone(), admit::admit))
+        .layer(from_fn_with_state(page.clone(), guard))
         .with_state(page)
 }
 
@@ -100,12 +112,23 @@ async fn guard(State(page): State<Page>, request: Request, next: Next) -> Respon
         let text = format!("this page is not known as {host:?}: start holdup with --page-host\n");
         return (StatusCode::FORBIDDEN, text).into_response();
     }
-    let mut response = next.run(request).await;
+    let reads = request.method() == Method::GET || request.method() == Method::HEAD;
+    let mut response = if reads || origin::from_here(request.headers(), &page.hosts) {
+        next.run(request).await
+    } else {
+        elsewhere().into_response()
+    };
     for (name, value) in SECURITY {
         let name = HeaderName::from_static(name);
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        // The form that asks for a token has a narrower policy.
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// What a browser is told that another site's page has send something.
+fn elsewhere() -> ApiError {
+    ApiError::forbidden("another site's page may not change anything here")
 }
 
 /// The name that the client knows us by, without the port: HTTP/2 has it in the address.

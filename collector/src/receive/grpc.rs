@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::post;
 use bytes::{Buf, BufMut, Bytes};
@@ -17,9 +18,11 @@ use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, En
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::admit::{self, Sender};
 use super::arriving::{Arriving, Unarrived};
 use super::read::{self, Unreadable};
 use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, RequestLimits};
+use crate::access::Refusal;
 use crate::batch::NotTaken;
 use crate::clock::now_ns;
 use crate::decode::Decoded;
@@ -41,6 +44,7 @@ pub(crate) fn routes(receiver: Receiver) -> Router {
         .route(TRACES, post(|r, request| export(r, request, Signal::Traces)))
         .route(METRICS, post(|r, request| export(r, request, Signal::Metrics)))
         .route(LOGS, post(|r, request| export(r, request, Signal::Logs)))
+        .layer(from_fn_with_state(receiver.clone(), admitted))
         .route(HEALTH, post(health))
         .fallback(|| async {
             Status::unimplemented("holdup serves OTLP's Export only")
@@ -49,10 +53,27 @@ pub(crate) fn routes(receiver: Receiver) -> Router {
         .with_state(receiver)
 }
 
+/// Lets requests in that may send. Whether it is healthy everybody may ask.
+async fn admitted(State(receiver): State<Receiver>, mut request: Request, next: Next) -> Response {
+    match admit::judge(&receiver, &mut request, Transport::Grpc) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => not_admitted(&refusal).into_http(),
+    }
+}
+
+fn not_admitted(reason: &Refusal) -> Status {
+    if reason.is_of_identity() {
+        Status::unauthenticated(reason.to_string())
+    } else {
+        Status::permission_denied(reason.to_string())
+    }
+}
+
 async fn export(State(receiver): State<Receiver>, request: Request, signal: Signal) -> Response {
     let metrics = Arc::clone(&receiver.metrics);
     let bytes_max = receiver.limits.grpc_bytes_max;
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let sender = head.extensions.remove::<Sender>();
     let body = match Arriving::into_room(body, &receiver.intake) {
         Ok(body) => body.map_err(unarrived),
         Err(reason) => return come_again(&reason).into_http(),
@@ -63,8 +84,8 @@ async fn export(State(receiver): State<Receiver>, request: Request, signal: Sign
         .accept_compressed(CompressionEncoding::Zstd)
         .max_decoding_message_size(bytes_max);
     let service = tower::service_fn(move |request: tonic::Request<Bytes>| {
-        let receiver = receiver.clone();
-        async move { answer(&receiver, request.into_inner(), signal).await }
+        let (receiver, sender) = (receiver.clone(), sender.clone());
+        async move { answer(&receiver, sender, request.into_inner(), signal).await }
     });
     let Ok(response) = timeout(REQUEST_TIME_MAX, grpc.unary(service, request)).await else {
         metrics.refused(Transport::Grpc, "body");
@@ -124,6 +145,7 @@ fn check(taking: bool, message: Bytes) -> Result<tonic::Response<Bytes>, Status>
 
 async fn answer(
     receiver: &Receiver,
+    sender: Option<Sender>,
     message: Bytes,
     signal: Signal,
 ) -> Result<tonic::Response<Bytes>, Status> {
@@ -134,7 +156,9 @@ async fn answer(
     let read = receiver.work(inline, work).await;
     let read = read.unwrap_or_else(|| Err(Status::unknown("reading the message failed")));
     let read = read.inspect_err(|_| receiver.metrics.refused(Transport::Grpc, "corrupt"))?;
-    let (request, rows) = read;
+    let (request, mut rows) = read;
+    let admitted = admit::may_send(receiver, sender, request.kind, &mut rows);
+    admitted.map_err(|reason| not_admitted(&reason))?;
     let answered = receiver.answer(request, rows, room, Transport::Grpc).await;
     let response = answered.map_err(|reason| come_again(&reason))?;
     Ok(tonic::Response::new(response.encode_to_vec().into()))

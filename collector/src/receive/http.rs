@@ -5,8 +5,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -14,11 +17,13 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use prost::Message;
 use tonic::Code;
 
+use super::admit::{self, Sender};
 use super::arriving::{Arriving, Unarrived};
 use super::body::{self, BodyError};
 use super::read::{self, Unreadable};
 use super::size::TooMany;
 use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, RequestLimits};
+use crate::access::{CHALLENGE, Refusal};
 use crate::batch::NotTaken;
 use crate::clock::now_ns;
 use crate::decode::Decoded;
@@ -43,7 +48,30 @@ pub(crate) fn routes(receiver: Receiver) -> Router {
         .route("/v1/metrics", signal(Signal::Metrics))
         .route("/v1/logs", signal(Signal::Logs))
         .fallback(wrong_path)
+        .layer(from_fn_with_state(receiver.clone(), admitted))
         .with_state(receiver)
+}
+
+/// Lets requests in that may send.
+async fn admitted(State(receiver): State<Receiver>, mut request: Request, next: Next) -> Response {
+    match admit::judge(&receiver, &mut request, Transport::Http) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => {
+            let format = format_of(request.headers());
+            not_admitted(&refusal, format.unwrap_or(Format::Json))
+        }
+    }
+}
+
+fn not_admitted(reason: &Refusal, format: Format) -> Response {
+    if !reason.is_of_identity() {
+        let code = Code::PermissionDenied;
+        return refusal(Some(format), StatusCode::FORBIDDEN, code, &reason.to_string());
+    }
+    let (status, code) = (StatusCode::UNAUTHORIZED, Code::Unauthenticated);
+    let mut response = refusal(Some(format), status, code, &reason.to_string());
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+    response
 }
 
 /// What a format is called in `Content-Type`.
@@ -85,7 +113,8 @@ async fn answer(
     format: Format,
     signal: Signal,
 ) -> Result<ExportTraceServiceResponse, Refused> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let sender = parts.extensions.remove::<Sender>();
     let bytes_max = receiver.limits.http_bytes_max;
     // A body that does not tell its length may take all that is allowed.
     let length = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
@@ -101,7 +130,8 @@ async fn answer(
     let kind = Kind { signal, format, encoding };
     let work = move || taken(kind, body, &limits);
     let read = receiver.work(inline, work).await.unwrap_or(Err(Refused::Failed));
-    let (request, rows, bytes) = read?;
+    let (request, mut rows, bytes) = read?;
+    admit::may_send(receiver, sender, kind, &mut rows)?;
     room.resize(bytes.min(bytes_max))?;
     Ok(receiver.answer(request, rows, room, Transport::Http).await?)
 }
@@ -134,6 +164,8 @@ enum Refused {
     #[error("reading the body failed, which is a bug in holdup")]
     Failed,
     #[error(transparent)]
+    NotAdmitted(#[from] Refusal),
+    #[error(transparent)]
     NotTaken(#[from] NotTaken),
 }
 
@@ -153,7 +185,7 @@ impl Refused {
         match self {
             Self::Body(_) | Self::TooMany(_) | Self::Slow(_) => Some("body"),
             Self::Corrupt(_) | Self::Failed => Some("corrupt"),
-            Self::NotTaken(_) => None,
+            Self::NotTaken(_) | Self::NotAdmitted(_) => None,
         }
     }
 
@@ -170,6 +202,7 @@ impl Refused {
             }
             Self::Slow(_) => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
+            Self::NotAdmitted(reason) => return not_admitted(reason, format),
             Self::NotTaken(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         };
         let mut response = refusal(Some(format), status, code, &self.to_string());

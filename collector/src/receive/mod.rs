@@ -3,6 +3,7 @@
 //! A request is read, then written to the log, and acknowledged once it is on disk there. What is
 //! not acknowledged is not kept.
 
+mod admit;
 mod arriving;
 mod body;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use tokio::sync::Semaphore;
 
+use crate::access::Access;
 use crate::batch::{Intake, NotTaken, Room};
 use crate::decode::{Decoded, Limits};
 use crate::measured::Measured;
@@ -70,16 +72,22 @@ pub(crate) struct Receiver {
     intake: Intake,
     limits: Arc<RequestLimits>,
     metrics: Arc<Metrics>,
+    access: Arc<Access>,
     reading: Arc<Semaphore>,
     /// What makes no rows is taken as well, because it is passed on.
     forwards: bool,
 }
 
 impl Receiver {
-    /// A receiver that hands over to `intake`.
-    pub(crate) fn new(intake: Intake, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
+    /// A receiver that hands over to `intake` what senders with access send.
+    pub(crate) fn new(
+        intake: Intake,
+        limits: RequestLimits,
+        metrics: Arc<Metrics>,
+        access: Arc<Access>,
+    ) -> Self {
         let reading = Arc::new(Semaphore::new(READING_MAX));
-        Self { intake, limits: Arc::new(limits), metrics, reading, forwards: false }
+        Self { intake, limits: Arc::new(limits), metrics, access, reading, forwards: false }
     }
 
     /// The same, whose requests are passed on to another receiver as well.
