@@ -492,8 +492,6 @@ async function fetchJson(
   } catch (cause) {
     throw new ConnectionLost('The collector does not answer.', { cause });
   }
-  // A session has ended: the page's own address shows the form for the next.
-  if (response.status === 401) location.reload();
   // A proxy in between may answer with a text of its own.
   const body: unknown = await response.json().catch(() => null);
   if (response.ok && body !== null && typeof body === 'object') return body;
