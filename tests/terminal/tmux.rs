@@ -21,10 +21,15 @@ pub(super) struct Tmux {
 impl Tmux {
     /// Starts `holdup` with these arguments on a terminal of 80×24.
     pub(super) fn start(arguments: &str, collector: &Collector) -> Self {
+        Self::start_after("true", arguments, collector)
+    }
+
+    /// The same, after the shell has done something.
+    pub(super) fn start_after(first: &str, arguments: &str, collector: &Collector) -> Self {
         let tmux = Self { folder: tempfile::tempdir().expect("a folder") };
         let holdup = program("holdup").expect("built");
         let command = format!(
-            "{} {arguments} --page {}; echo ended with $?; exec sh",
+            "{first}; {} {arguments} --page {}; echo ended with $?; exec sh",
             holdup.display(),
             collector.page()
         );
@@ -68,6 +73,19 @@ impl Tmux {
     pub(super) fn resize(&self, width: u16, height: u16) {
         let (width, height) = (width.to_string(), height.to_string());
         self.run(&["resize-window", "-x", &width, "-y", &height]);
+    }
+
+    /// The id of the process that runs in the terminal.
+    pub(super) fn process(&self) -> String {
+        let shell = self.run(&["display-message", "-p", "#{pane_pid}"]);
+        let children = format!("/proc/{0}/task/{0}/children", shell.trim());
+        let children = std::fs::read_to_string(children).expect("a shell");
+        children.split_whitespace().next().expect("a program").to_owned()
+    }
+
+    /// Takes the terminal away, as a connection does that is lost.
+    pub(super) fn hang_up(&self) {
+        self.run(&["kill-server"]);
     }
 
     /// Waits until the screen is as it should be, and returns it.

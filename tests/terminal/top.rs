@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use holdup_tests::collector::Collector;
+use holdup_tests::collector::{Collector, eventually};
 use holdup_tests::program;
 
 use super::tmux::{HOSTILE, HOSTILE_SHOWN, Tmux};
@@ -113,6 +113,21 @@ fn top_says_when_the_collector_is_gone_and_goes_on_when_it_is_back() {
     let again = Collector::spawn(data.path(), command);
     Poll::of("shop::later", 9, now_ms() - 1_000).send(&again);
     tmux.until("it is told again", |s| s.contains("shop::later") && !s.contains("LOST"));
+}
+
+#[test]
+fn top_ends_with_its_terminal() {
+    let collector = Collector::start_in(tempfile::tempdir().expect("a folder"), &[]);
+    for first in ["true", "trap '' HUP"] {
+        let tmux = Tmux::start_after(first, "top", &collector);
+        tmux.until("it draws", |screen| screen.contains("Functions"));
+        let process = tmux.process();
+        let arguments = || std::fs::read_to_string(format!("/proc/{process}/cmdline"));
+        assert!(arguments().is_ok_and(|it| it.contains("top")));
+        tmux.hang_up();
+        // One that has ended has no arguments, also before somebody asked for how it ended.
+        eventually("it ends", || arguments().unwrap_or_default().is_empty().then_some(()));
+    }
 }
 
 #[test]

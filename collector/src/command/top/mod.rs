@@ -14,13 +14,15 @@ use anyhow::{Context, bail};
 use clap::Args;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 use super::ask::{Address, Choice, Collector};
 use asker::Asker;
 use state::{After, State};
 
 /// How long a key or an answer may wait until it shows.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// The arguments of `holdup top`.
 #[derive(Args, Debug)]
@@ -43,9 +45,8 @@ pub(crate) fn run(args: &TopArgs) -> anyhow::Result<()> {
         bail!("top draws on a terminal, and this is none: use `holdup query top`");
     }
     let ended = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, ended.clone())?;
-    }
+    // A hang-up ends it as it ends any program: no terminal is left to be given back.
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, ended.clone())?;
     let collector = Collector::at(&args.address)?;
     let asker = Asker::start(collector, args.choice.clone(), args.interval);
     let mut terminal = ratatui::try_init().context("the terminal can't be drawn on")?;
@@ -66,7 +67,8 @@ fn watch(
         if stale {
             terminal.draw(|frame| draw::draw(frame, &mut state)).context("cannot draw")?;
         }
-        stale = event::poll(LOOK).context("the terminal is gone")?;
+        wait_for_input()?;
+        stale = event::poll(Duration::ZERO).context("the terminal is gone")?;
         if stale {
             match event::read().context("the terminal is gone")? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => match state.key(key) {
@@ -81,6 +83,20 @@ fn watch(
             state.hear(news);
             stale = true;
         }
+    }
+    Ok(())
+}
+
+/// Waits for a key, not for long. Crossterm would read from a terminal that is gone for ever.
+fn wait_for_input() -> anyhow::Result<()> {
+    let stdin = std::io::stdin();
+    let mut input = [PollFd::new(&stdin, PollFlags::IN)];
+    match rustix::event::poll(&mut input, Some(&LOOK)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error).context("the terminal is gone"),
+    }
+    if input[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+        bail!("the terminal is gone");
     }
     Ok(())
 }
