@@ -197,6 +197,17 @@ fn a_server_of_the_users_own_is_used_as_it_is() {
 }
 
 #[test]
+fn a_folder_that_is_named_from_here_is_as_good_as_a_whole_path() {
+    let here = folder();
+    let mut command = Collector::command("data".as_ref(), &[]);
+    command.current_dir(here.path());
+    let collector = Collector::spawn(here.path(), command);
+    send(&collector, "near", 1, now_ms() - 100);
+    assert_eq!(collector.ask("top?service=near")[0]["calls"], 1);
+    assert!(here.path().join("data/clickhouse").is_dir());
+}
+
+#[test]
 fn what_keeps_it_from_starting_is_one_line_that_says_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();

@@ -60,7 +60,10 @@ pub(crate) async fn run(args: EngineArgs) -> Result<(), EngineError> {
     let listener = TcpListener::bind(args.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let stop = stop_signal(args.exit_with_parent)?;
-    let path = args.path.join("clickhouse").to_string_lossy().into_owned();
+    // ClickHouse takes a path that is not absolute as one below its own.
+    let path = std::path::absolute(args.path.join("clickhouse"))
+        .map_err(|source| EngineError::Folder { path: args.path.clone(), source })?;
+    let path = path.to_string_lossy().into_owned();
     let engine = tokio::task::spawn_blocking(move || Engine::start(Library::load(&library)?, path))
         .await
         .map_err(|error| EngineError::Process(error.to_string()))??;
