@@ -15,12 +15,12 @@ fn mounted(path: &str) -> std::path::PathBuf {
     let compose = root().join("deploy/compose");
     let file = yaml(&compose.join("docker-compose.yaml")).expect("YAML");
     let volumes = file["services"]["grafana"]["volumes"].as_array().expect("volumes").clone();
-    let found = volumes.iter().filter_map(|it| {
+    let mut found = volumes.iter().filter_map(|it| {
         let (here, rest) = it.as_str()?.split_once(':')?;
         let inside = rest.strip_suffix(":ro")?;
         Some(compose.join(here).join(Path::new(path).strip_prefix(inside).ok()?))
     });
-    found.last().expect("it is mounted, read-only")
+    found.next_back().expect("it is mounted, read-only")
 }
 
 #[test]
