@@ -98,6 +98,9 @@ for exporter in [Grpc(endpoint=sys.argv[1]), Http(endpoint=sys.argv[2] + '/v1/tr
     let ran = Command::new(holdup_tests::python().expect("a Python"))
         .args(["-c", script, &grpc, &http])
         .env("OTEL_EXPORTER_OTLP_CERTIFICATE", &ca)
+        // The library below would rather believe these.
+        .env_remove("REQUESTS_CA_BUNDLE")
+        .env_remove("CURL_CA_BUNDLE")
         .output()
         .expect("it runs");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
