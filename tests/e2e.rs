@@ -17,6 +17,7 @@ mod engine;
 mod forwarding;
 mod measuring;
 mod notify;
+mod operations;
 mod page;
 mod receiving;
 mod rules;

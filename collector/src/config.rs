@@ -2,6 +2,7 @@
 //! default.
 
 mod bounds;
+mod changed;
 mod complete;
 mod file;
 
@@ -140,7 +141,7 @@ pub(crate) struct Settings {
         long, env = "HOLDUP_ALLOW_UNAUTHENTICATED", value_name = "BOOL",
         num_args = 0..=1, require_equals = true, default_missing_value = "true"
     )]
-    allow_unauthenticated: Option<bool>,
+    pub(crate) allow_unauthenticated: Option<bool>,
     /// File of tokens (TOML) that clients, people and scrapers have to show: see `holdup token new`
     #[arg(long, env = "HOLDUP_TOKENS_FILE", value_name = "FILE")]
     tokens_file: Option<PathBuf>,

@@ -23,6 +23,7 @@ mod export;
 mod fold;
 mod forward;
 mod log;
+mod manager;
 mod measured;
 mod metrics;
 #[expect(dead_code, unused_imports, reason = "serve wires it with the rules")]
@@ -39,21 +40,35 @@ mod tls;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 /// Finds what is holding up async services
 #[derive(Parser)]
 #[command(name = "holdup", version, propagate_version = true)]
 struct Cli {
+    /// How lines of the log on stderr are written
+    #[arg(long, global = true, env = "HOLDUP_LOG_FORMAT", value_enum, default_value = "text")]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
+}
+
+/// How lines of the log are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// An object a line
+    Json,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Take OTLP, write ClickHouse, serve the page
     Serve(config::Settings),
+    /// Say whether `serve` would start with this configuration
+    Check(command::check::CheckArgs),
     /// Bring the schema of a ClickHouse up to date
     Migrate(config::Settings),
     /// Ask a running collector
@@ -107,9 +122,10 @@ const FINDINGS: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(&cli.command);
+    start_logging(&cli.command, cli.log_format);
     let outcome = match cli.command {
         Command::Serve(settings) => serve(&settings),
+        Command::Check(args) => command::check::run(&args),
         Command::Migrate(settings) => command::migrate::run(settings),
         Command::Query(args) => command::query::run(&args),
         Command::Top(args) => command::top::run(&args),
@@ -156,7 +172,7 @@ fn serve(settings: &config::Settings) -> anyhow::Result<()> {
 }
 
 /// Logs go to stderr; `RUST_LOG` says how much.
-fn start_logging(command: &Command) {
+fn start_logging(command: &Command, format: LogFormat) {
     // What an engine says that lives for one command is of interest when something is wrong.
     let level = if matches!(command, Command::Rules(_)) { "warn" } else { "info" };
     if matches!(command, Command::Top(_)) {
@@ -175,6 +191,7 @@ fn start_logging(command: &Command) {
         Command::Engine(engine) if engine.is_supervised() => {
             log.without_time().with_target(false).init();
         }
+        _ if format == LogFormat::Json => log.json().init(),
         _ => log.init(),
     }
 }

@@ -429,6 +429,36 @@ impl Metrics {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Metrics;
+
+    #[test]
+    fn the_page_for_operators_has_every_metric_and_no_other() {
+        // What the registry shows of itself has those as well of which nothing was counted yet.
+        let shown = format!("{:?}", Metrics::new().registry);
+        let descriptors = shown.split("Descriptor { name: \"").skip(1);
+        let registered: BTreeSet<String> = descriptors
+            .map(|rest| {
+                let name = rest.split('"').next().unwrap();
+                let unit = rest.split("unit: ").nth(1).unwrap();
+                let unit = if unit.starts_with("Some(Seconds)") { "_seconds" } else { "" };
+                format!("holdup_{name}{unit}")
+            })
+            .collect();
+        assert!(registered.len() > 60, "{registered:?}");
+        let page = include_str!("../../docs/operations.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `holdup_"));
+        let documented: BTreeSet<String> =
+            rows.map(|row| format!("holdup_{}", row.split('`').next().unwrap())).collect();
+        let missing: Vec<_> = registered.difference(&documented).collect();
+        let gone: Vec<_> = documented.difference(&registered).collect();
+        assert!(missing.is_empty() && gone.is_empty(), "add {missing:?}, take out {gone:?}");
+    }
+}
+
 /// Registers a metric at zero and hands it back.
 fn add<M>(registry: &mut Registry, name: &str, help: &str) -> M
 where

@@ -23,6 +23,7 @@ use crate::engine::{Supervisor, SupervisorOptions};
 use crate::evaluate::{self, Evaluator, Reload, Shown};
 use crate::forward::Forwarder;
 use crate::log::{Log, RealDisk, Recovered};
+use crate::manager;
 use crate::metrics::Metrics;
 use crate::page::{self, Page};
 use crate::receive::{self, Receiver, RequestLimits};
@@ -57,10 +58,13 @@ pub(crate) async fn run(reread: impl Fn() -> Result<Config, ConfigError>) -> any
         served = serve(&config, listeners, (log, metrics), address, engine.as_ref()) => served,
         () = stop_signal.wait() => Ok(None),
     };
+    let alive = manager::stay_alive();
+    tokio::pin!(alive);
     let outcome = match served {
         Ok(Some(mut running)) => loop {
             tokio::select! {
                 () = stop_signal.wait() => {
+                    manager::stopping();
                     tokio::select! {
                         () = running.stop(config.stop_within) => {}
                         () = stop_signal.wait() => tracing::warn!("stopped at once, as asked"),
@@ -68,7 +72,12 @@ pub(crate) async fn run(reread: impl Fn() -> Result<Config, ConfigError>) -> any
                     break Ok(());
                 }
                 failed = running.failed() => break Err(failed),
-                _ = hangup.recv() => running.reload(&reread, &counters).await,
+                _ = hangup.recv() => {
+                    manager::reloading();
+                    running.reload(&config, &reread, &counters).await;
+                    manager::ready();
+                }
+                () = &mut alive => {}
             }
         },
         Ok(None) => Ok(()),
@@ -137,11 +146,15 @@ impl Running {
     /// those that it has go on.
     async fn reload(
         &self,
+        began: &Config,
         reread: &impl Fn() -> Result<Config, ConfigError>,
         counters: &evaluate::Counters,
     ) {
         match tokio::task::block_in_place(reread) {
             Ok(config) => {
+                for what in began.needs_restart_for(&config) {
+                    tracing::warn!("{what} changed, which waits for a restart");
+                }
                 self.take_tokens(config.tokens);
                 if let Some(tls) = &self.tls {
                     tokio::task::block_in_place(|| tls.reload());
@@ -257,6 +270,7 @@ async fn serve(
     let (reloads, reloaded) = mpsc::channel(1);
     let evaluator = tokio::spawn(evaluator.run(reloaded, stopped, config.stop_within / 4));
     announce(&ready)?;
+    manager::ready();
     Ok(Some(Running {
         stop_serving,
         stop_batching,

@@ -6,12 +6,13 @@ use super::files::File;
 use super::{caught, obey};
 
 /// Pages with tables whose last column, headed `test`, names some.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "docs/alerting-receivers.md",
     "docs/conformance.md",
     "docs/dashboards.md",
     "docs/deploy.md",
     "docs/guarantees.md",
+    "docs/operations.md",
     "docs/security.md",
     "docs/ways.md",
 ];

@@ -108,7 +108,7 @@ impl Tokens {
         Ok(Self(tokens))
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 

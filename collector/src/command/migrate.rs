@@ -8,7 +8,9 @@ use crate::config::{ClickHouse, Settings};
 use crate::store::Store;
 
 /// Applies what is missing and says what it did.
-pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
+pub(crate) fn run(mut settings: Settings) -> anyhow::Result<()> {
+    // It listens nowhere.
+    settings.allow_unauthenticated = Some(true);
     let address = match settings.resolve()?.clickhouse {
         ClickHouse::At(address) => address,
         ClickHouse::Embedded { .. } => bail!(

@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 mod ask;
 pub(crate) mod bearer;
+pub(crate) mod check;
 pub(crate) mod ci;
 pub(crate) mod dashboards;
 pub(crate) mod dump;
