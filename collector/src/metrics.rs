@@ -429,6 +429,20 @@ impl Metrics {
     }
 }
 
+/// Registers a metric at zero and hands it back.
+fn add<M>(registry: &mut Registry, name: &str, help: &str) -> M
+where
+    M: prometheus_client::registry::Metric + Clone + Default,
+{
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -457,18 +471,4 @@ mod tests {
         let gone: Vec<_> = documented.difference(&registered).collect();
         assert!(missing.is_empty() && gone.is_empty(), "add {missing:?}, take out {gone:?}");
     }
-}
-
-/// Registers a metric at zero and hands it back.
-fn add<M>(registry: &mut Registry, name: &str, help: &str) -> M
-where
-    M: prometheus_client::registry::Metric + Clone + Default,
-{
-    let metric = M::default();
-    registry.register(name, help, metric.clone());
-    metric
-}
-
-fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
 }
