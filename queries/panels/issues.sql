@@ -24,7 +24,7 @@
 -- column: muted_until_ms | unix ms | when the mute ends; 0 when not at a time
 -- column: muted_version | the version with which the mute ends when another is seen; empty when not so
 -- column: muted_reason | why
--- cost: reads the range in functions_1m, or in functions_1h where steps are hours, the hours before it in functions_1h, the table of functions, and the blocks of raw spans in which some have not returned; details are read of the functions that are shown
+-- cost: reads the range in functions_1m, or in functions_1h where steps are hours, the week before it in functions_1h, the table of functions, and the blocks of raw spans in which some have not returned; details are read of the functions that are shown
 WITH
     {from:DateTime64(3, 'UTC')} AS range_from,
     {to:DateTime64(3, 'UTC')} AS range_to,
@@ -132,7 +132,8 @@ WITH
     (
         SELECT toString(service) AS its_service, toString(function) AS its_function, max(hour) AS last_hour
         FROM functions_1h
-        WHERE hour < toStartOfHour(toDateTime(range_from))
+        -- A week is all that matters of it.
+        WHERE hour < toStartOfHour(toDateTime(range_from)) AND hour >= toDateTime(range_from) - toIntervalDay(7)
             AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
             AND ({function:String} = '' OR function = {function:String})
         GROUP BY its_service, its_function
@@ -156,7 +157,7 @@ WITH
             version_at_last,
             in_force.muted > never AND (until_version = '' OR until_version = version_at_last) AS is_muted,
             if(is_muted, (in_force.muted, until, until_version, reason), (never, never, '', '')) AS mute,
-            -- When it was last seen before the range, to the hour.
+            -- When it was last seen in the week before the range, to the hour, or else first.
             greatest(toDateTime(known_first), earlier.last_hour) AS seen_before,
             arrayMax(x -> if(x.1 = version_at_last, never, x.3), by_version) AS other_versions_last,
             -- A version of the service ran for an hour without it, after the last that had it.

@@ -21,9 +21,10 @@ const VIEWS = [
   ['function', [['1', 'FUNCTION'], ['Enter', 'EPISODES']]],
 ];
 
-/** Colours by number, and what the styles of SGR 1, 2 and 7 are. */
+/** Colours by number, and what the styles of SGR 1 and 2 are; 7 turns colour and background around. */
 const COLOURS = { 31: '#f38ba8' };
-const STYLES = { 1: 'font-weight:bold', 2: 'opacity:.6', 7: 'background:#cdd6f4;color:#1e1e2e' };
+const STYLES = { 1: 'font-weight:bold', 2: 'opacity:.6' };
+const [PAPER, INK] = ['#1e1e2e', '#cdd6f4'];
 
 const home = mkdtempSync(join(tmpdir(), 'holdup-terminal-'));
 const tmux = (...words) =>
@@ -61,7 +62,7 @@ async function picture(name, captured) {
   const page = await browser.newPage();
   await page.setViewport({ width: 800, height: 600, deviceScaleFactor: 1.5 });
   const style =
-    'margin:0;padding:12px;display:inline-block;background:#1e1e2e;color:#cdd6f4;' +
+    `margin:0;padding:12px;display:inline-block;background:${PAPER};color:${INK};` +
     'font:14px/1.25 "DejaVu Sans Mono",monospace';
   await page.setContent(`<body style="margin:0"><pre style='${style}'>${html(captured)}</pre>`);
   const screen = await page.$('pre');
@@ -73,14 +74,23 @@ async function picture(name, captured) {
 /** Text with its colours and styles. */
 function html(captured) {
   const styles = new Map();
+  let colour = INK;
+  let turned = false;
+  const style = () => {
+    const drawn = turned ? `background:${colour};color:${PAPER}` : `color:${colour}`;
+    return [drawn, ...styles.values()].join(';');
+  };
   return captured
     .split(/\x1b\[([\d;]*)m/)
     .map((part, at) => {
-      if (at % 2 === 0) return span(part, [...styles.values()].join(';'));
+      if (at % 2 === 0) return span(part, style());
       for (const code of part.replace('38;5;1', '31').split(';').map(Number)) {
-        if (code === 0) styles.clear();
-        else if (code === 39) styles.delete('colour');
-        else if (COLOURS[code]) styles.set('colour', `color:${COLOURS[code]}`);
+        if (code === 0) {
+          styles.clear();
+          [colour, turned] = [INK, false];
+        } else if (code === 39) colour = INK;
+        else if (code === 7) turned = true;
+        else if (COLOURS[code]) colour = COLOURS[code];
         else if (STYLES[code]) styles.set(code, STYLES[code]);
       }
       return '';
