@@ -189,7 +189,6 @@ fn refused(unreadable: Unreadable) -> Status {
     }
 }
 
-/// UNAVAILABLE, with the time after which to try again.
 /// What a client is told whose message did not come whole.
 fn unarrived(error: Unarrived) -> Status {
     match error {
@@ -199,6 +198,7 @@ fn unarrived(error: Unarrived) -> Status {
     }
 }
 
+/// UNAVAILABLE, with the time after which to try again.
 fn come_again(reason: &NotTaken) -> Status {
     let wait = Duration::from_secs(RETRY_AFTER_SECONDS);
     let details = ErrorDetails::with_retry_info(Some(wait));
