@@ -32,7 +32,7 @@ const VIEWS = {
   },
   episode: async (page) => {
     await openFunction(page);
-    await page.click('.episodes a.episode-link');
+    await page.locator('.episodes a.episode-link').click();
     await page.waitForSelector('.lanes .lane-bar');
     await page.waitForNetworkIdle();
   },
@@ -67,7 +67,7 @@ try {
 }
 
 async function openFunction(page) {
-  await page.click('.functions tbody a.function-link');
+  await page.locator('.functions tbody a.function-link').click();
   await page.waitForSelector('.facts');
   await page.waitForSelector('.polls tbody tr');
   await page.waitForSelector('.heatmap .heat');

@@ -21,7 +21,7 @@ test('the culprit and the call to change are three clicks from the start, at mos
     await page.goto(home);
     await page.waitForSelector(link(culprit));
     // One: the function. Its first stack is open, with what to write instead.
-    await page.click(link(culprit));
+    await page.locator(link(culprit)).click();
     await page.waitForSelector('.stack[open] .frames .blamed');
     const advice = await page.waitForSelector('.stack[open] .advice');
     assert.ok((await advice.evaluate((p) => p.textContent.length)) > 20);
@@ -32,7 +32,7 @@ test('a function is muted with a reason, leaves the list, and comes back', () =>
     const [, culprit] = expected.culprits;
     await page.goto(`${home}?${new URLSearchParams({ view: 'function', function: culprit })}`);
     await page.waitForSelector('.issue-line .mute');
-    await page.click('.issue-line .mute');
+    await page.locator('.issue-line .mute').click();
     await page.waitForSelector('dialog[open]');
     assert.equal(await page.evaluate(() => document.activeElement?.name), 'reason');
     // Without a reason, nothing is sent.
@@ -41,7 +41,7 @@ test('a function is muted with a reason, leaves the list, and comes back', () =>
     await page.type('dialog input[name=reason]', 'known: <b>ticket 7</b>');
     await page.select('dialog select[name=end]', '24');
     await page.keyboard.press('Tab');
-    await page.click('dialog button[type=submit]');
+    await page.locator('dialog button[type=submit]').click();
     await page.waitForSelector('.issue-line .state-muted');
     const said = await page.$eval('.issue-line', (line) => line.textContent);
     assert.ok(said.includes('known: <b>ticket 7</b>'), said);
@@ -51,7 +51,7 @@ test('a function is muted with a reason, leaves the list, and comes back', () =>
     assert.ok(!(await functionsShown(page)).includes(culprit), 'it has left the list');
     await page.goto(`${home}?state=muted`);
     await page.waitForSelector(link(culprit));
-    await page.click('.functions .mute');
+    await page.locator('.functions .mute').click();
     await page.waitForSelector(link(culprit), { hidden: true });
     await page.goto(home);
     await waitForFunctions(page, [culprit]);

@@ -127,7 +127,7 @@ test('arrow keys walk the rows, and Enter opens one', () =>
     await page.goto(home);
     await waitForFunctions(page, expected.culprits);
     // Paused, so that no fresh answer changes the order in between.
-    await page.click('button.pause');
+    await page.locator('button.pause').click();
     await page.waitForSelector('button.paused');
     await waitForFunctions(page, expected.culprits);
     const [first, second] = await functionsShown(page);
@@ -154,7 +154,7 @@ test('range, service and pause are in the URL and come back with it', () =>
       service,
     );
     await page.select('select[name=service]', service);
-    await page.click('button.pause');
+    await page.locator('button.pause').click();
     await page.waitForSelector('button.paused');
     assert.equal(parameter(page, 'service'), service);
     assert.match(parameter(page, 'to'), /^\d{13}$/);
@@ -167,7 +167,7 @@ test('range, service and pause are in the URL and come back with it', () =>
       cells.map((c) => c.textContent),
     );
     assert.deepEqual([...new Set(services)], [service]);
-    await page.click('button.pause');
+    await page.locator('button.pause').click();
     await page.waitForSelector('button.pause:not(.paused)');
     assert.equal(parameter(page, 'to'), null);
   }));

@@ -234,7 +234,7 @@ test('the page works under a base path', async () => {
   const { page, faults } = await openPage(browser, server.url);
   await page.goto(server.url);
   await waitForFunctions(page);
-  await page.click('a.function-link');
+  await page.locator('a.function-link').click();
   await page.waitForSelector('.episodes tbody tr');
   assert.ok(new URL(page.url()).pathname === '/tools/holdup/');
   await page.reload();

@@ -76,10 +76,10 @@ test('the flame graph is walked by key, marked, and turned around a frame', () =
     await page.waitForSelector('.flame-frame.marked');
     await focus(page, '.flame-frame');
     await page.keyboard.press('ArrowDown');
-    await page.click('.flame .flame-note button');
+    await page.locator('.flame .flame-note button').click();
     await page.waitForSelector('.sandwich');
     assert.ok(parameter(page, 'frame').length > 0);
-    await page.click('.sandwich .flame-note button');
+    await page.locator('.sandwich .flame-note button').click();
     await page.waitForSelector('.sandwich', { hidden: true });
   }));
 
@@ -106,7 +106,7 @@ test('stacks are there as files for other tools', () =>
   journey(async (page) => {
     await page.goto(functionUrl());
     await page.waitForSelector('.exports summary');
-    await page.click('.exports summary');
+    await page.locator('.exports summary').click();
     const links = await page.$$eval('.exports a', (all) => all.map((a) => a.href));
     for (const format of ['svg', 'speedscope', 'firefox', 'pprof', 'folded']) {
       const href = links.find((link) => link.includes(`/export/${format}?`));
@@ -124,14 +124,14 @@ test('an episode shows its threads and stacks, and leads back', () =>
   journey(async (page) => {
     await page.goto(functionUrl());
     await page.waitForSelector('.episodes a.episode-link');
-    await page.click('.episodes a.episode-link');
+    await page.locator('.episodes a.episode-link').click();
     await page.waitForSelector('.lanes .lane-bar');
     await page.waitForSelector(expected.alert ? '.frames .blamed' : '.frames li, .card .none');
     assert.match(await page.title(), /^Episode of /);
     await focus(page, '.lane-bar');
     await page.keyboard.press('Enter');
     await page.waitForSelector('.lane-bar.chosen');
-    await page.click('.crumb a');
+    await page.locator('.crumb a').click();
     await page.waitForSelector('.episodes a.episode-link');
     assert.equal(parameter(page, 'episode'), null);
   }));
