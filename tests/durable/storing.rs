@@ -100,6 +100,45 @@ fn a_batch_that_comes_again_after_many_of_other_collectors_counts_once() {
 }
 
 #[test]
+fn an_insert_that_a_crash_cut_off_after_its_token_is_taken_again() {
+    let data = folder();
+    let path = data.path().join("engine");
+    let engine = Engine::start(&path);
+    let proxy = Proxy::start(engine.address());
+    let start = || Collector::start(data.path(), &["--clickhouse-url", &proxy.url()]);
+    let collector = start();
+    assert_eq!(send(&collector, &[PROTOBUF], request("cut", 0..5).encode_to_vec()).status, 200);
+    collector.settle();
+    proxy.hold_answers();
+    assert_eq!(send(&collector, &[PROTOBUF], request("cut", 5..10).encode_to_vec()).status, 200);
+    eventually("ClickHouse has the batch", || (proxy.held() == 1).then_some(()));
+    let asked = "SELECT argMax(path, max_block_number) FROM system.parts
+                 WHERE database = 'holdup' AND active
+                     AND table IN ('poll_spans', 'functions_1m', 'functions_1h')
+                 GROUP BY table";
+    let client = holdup_tests::collector::client();
+    let parts = client.post(engine.url()).body(asked).send().expect("ClickHouse answers");
+    let parts = parts.text().expect("text");
+    collector.kill();
+    engine.kill();
+    proxy.release_answers();
+    // As between the token and the part.
+    for part in parts.lines().map(std::path::Path::new) {
+        let name = part.file_name().expect("a part").to_string_lossy();
+        let before = part.with_file_name(format!("tmp_insert_{name}"));
+        std::fs::rename(part, before).expect("it is there");
+    }
+    assert_eq!(parts.lines().count(), 3, "{parts}");
+    let engine = Engine::start(&path);
+    proxy.turn_to(engine.address());
+    let collector = start();
+    assert_once(&collector, "cut", 10);
+    assert_eq!(metric(&collector, "holdup_batches_not_found_total"), 0);
+    let by_hour = "SELECT sum(calls) FROM functions_1h WHERE service = 'cut'";
+    assert_eq!(collector.sql(by_hour), "10");
+}
+
+#[test]
 fn rows_are_on_the_disk_of_clickhouse_before_it_answers() {
     let data = folder();
     let engine = Engine::start(&data.path().join("engine"));

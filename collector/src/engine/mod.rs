@@ -22,6 +22,7 @@ mod session;
 mod socket;
 mod statement;
 mod supervise;
+mod tokens;
 mod upload;
 
 use std::io;

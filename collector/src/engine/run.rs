@@ -17,6 +17,7 @@ use super::ffi::Library;
 use super::library::{VARIABLE, locate};
 use super::server::Server;
 use super::session::Engine;
+use super::tokens;
 
 /// Time for running statements to end when the engine is asked to stop.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -63,6 +64,11 @@ pub(crate) async fn run(args: EngineArgs) -> Result<(), EngineError> {
     // ClickHouse takes a path that is not absolute as one below its own.
     let path = std::path::absolute(args.path.join("clickhouse"))
         .map_err(|source| EngineError::Folder { path: args.path.clone(), source })?;
+    let taken_back = tokio::task::block_in_place(|| tokens::take_back(&path))
+        .map_err(|source| EngineError::Folder { path: path.clone(), source })?;
+    if taken_back > 0 {
+        tracing::info!("{taken_back} inserts that a crash cut short will be taken again");
+    }
     let path = path.to_string_lossy().into_owned();
     let engine = tokio::task::spawn_blocking(move || Engine::start(Library::load(&library)?, path))
         .await
