@@ -19,6 +19,8 @@ use crate::store::{Store, StoreError, Table};
 /// Between two tries, at least and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How often a ClickHouse that was away is asked whether it is there.
+const LOOK: Duration = Duration::from_secs(1);
 /// After so many times ClickHouse will not find it later, nor take it under the same token.
 const MISSING_MAX: u32 = 5;
 
@@ -170,10 +172,29 @@ impl Sender {
                         tracing::warn!(%error, "{rows} rows of {table} wait; trying until it works");
                     }
                     failed = true;
-                    wait(pause, stop).await?;
+                    if error.is_of_the_way() {
+                        self.wait_until_there(pause, stop).await?;
+                    } else {
+                        wait(pause, stop).await?;
+                    }
                     self.metrics.sent_again();
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
+            }
+        }
+    }
+
+    /// Waits, or until ClickHouse answers: one that restarts often is there for moments only.
+    async fn wait_until_there(
+        &self,
+        pause: Duration,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Stopped> {
+        let until = Instant::now() + pause;
+        loop {
+            wait(LOOK.min(until.saturating_duration_since(Instant::now())), stop).await?;
+            if Instant::now() >= until || self.store.server_version().await.is_ok() {
+                return Ok(());
             }
         }
     }

@@ -102,6 +102,11 @@ impl StoreError {
     pub(crate) fn is_of_rows(&self) -> bool {
         matches!(self, Self::Exception { code, .. } if ROW_CODES.contains(code))
     }
+
+    /// Whether ClickHouse itself said nothing.
+    pub(crate) fn is_of_the_way(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
 }
 
 /// ClickHouse's codes for rows that can't be read or are not allowed: unparsable texts, numbers,
