@@ -9,6 +9,7 @@ mod catch_up;
 mod clocks;
 pub(crate) mod engine;
 mod proxy;
+mod several;
 mod storing;
 
 use std::path::Path;

@@ -19,6 +19,7 @@ use super::names::{NameLimits, Names};
 use super::progress::Progress;
 use super::repeats::Repeats;
 use super::send::{Batch, Sender, Sent, Stopped, wait};
+use super::shared::Shared;
 use super::source::{Reread, Source, Taken};
 use super::stacks::KnownStacks;
 use super::tail::Tail;
@@ -26,7 +27,7 @@ use crate::clock::now_ns;
 use crate::fold::{Change, Fold, Outline, Settings as FoldSettings};
 use crate::log::{Log, Recovered};
 use crate::metrics::Metrics;
-use crate::store::{RecentEpisode, Store, StoreError, Table};
+use crate::store::{RecentEpisode, Revision, Store, StoreError, Table};
 
 /// Bounds of batches, and of what waits in memory.
 #[derive(Clone, Debug)]
@@ -83,7 +84,7 @@ pub(crate) struct Batcher {
     pub(super) ahead: Option<Ahead>,
     tail: Arc<Tail>,
     reread: Reread,
-    store: Store,
+    pub(super) store: Store,
     pub(super) log: Log,
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,
@@ -91,9 +92,9 @@ pub(crate) struct Batcher {
     resume: Resume,
     pub(super) repeats: Repeats,
     pub(super) names: Names,
-    fold: Fold,
+    pub(super) fold: Fold,
     /// Up to this time all that came is folded, ns since 1970.
-    folded_ns: u64,
+    pub(super) folded_ns: u64,
     /// Whether what was stored last came so long ago that there is a backlog.
     late: bool,
     /// Episodes that ClickHouse has not taken yet, by id, and whether they are to be taken away.
@@ -102,8 +103,10 @@ pub(crate) struct Batcher {
     written: Instant,
     stacks: KnownStacks,
     /// Begins the names of this run's batches.
-    run: u64,
-    revision: u64,
+    pub(super) run: u64,
+    pub(super) revision: u64,
+    /// What other collectors write of the same episodes.
+    pub(super) shared: Shared,
 }
 
 impl Batcher {
@@ -156,6 +159,7 @@ impl Batcher {
             stacks: KnownStacks::new(),
             run: RandomState::new().hash_one(now_ns()),
             revision: 0,
+            shared: Shared::new(),
         };
         batcher.progress.stored(batcher.lane.next);
         (intake, batcher)
@@ -189,6 +193,7 @@ impl Batcher {
                 self.settle(stop).await?;
             }
             self.replay(stop).await?;
+            self.share().await;
             self.collect_changes();
             // One batch after the other does not wait for them.
             if ends || !self.lane.was_full || self.written.elapsed() >= FOLD_TICK {
@@ -449,9 +454,10 @@ impl Batcher {
     }
 
     /// A number that grows with every write, also when the clock is set back.
-    fn next_revision(&mut self) -> u64 {
+    fn next_revision(&mut self) -> Revision {
         self.revision = now_ns().max(self.revision + 1);
-        self.revision
+        self.shared.wrote = self.revision;
+        Revision { number: self.revision, writer: self.run }
     }
 }
 

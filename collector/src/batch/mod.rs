@@ -16,6 +16,7 @@ mod progress;
 mod repeats;
 mod replay;
 mod send;
+mod shared;
 mod source;
 mod stacks;
 mod tail;

@@ -193,13 +193,21 @@ impl Episode {
         self.sums.blocked_ns = self.sums.blocked_ns.saturating_add(forgotten.blocked_ns);
         self.sums.victims = self.sums.victims.saturating_add(forgotten.victims);
         for (id, poll) in other.polls {
-            // Both hold it only when it was pushed twice at once, which `Fold::push` rules out.
+            // One may hold it as a stall, and the other as it ended.
             let _form = self.put(id, poll, true);
         }
         if let Some(worst) = other.worst_finished {
             self.finish(worst);
         }
-        self.stalls.extend(other.stalls);
+        for (id, worst) in other.stalls {
+            match self.stalls.entry(id) {
+                Entry::Occupied(held) if held.get().rank() >= worst.rank() => {}
+                Entry::Occupied(mut held) => drop(held.insert(worst)),
+                Entry::Vacant(place) => drop(place.insert(worst)),
+            }
+        }
+        let polls = &self.polls;
+        self.stalls.retain(|id, _| polls.get(id).is_none_or(|poll| poll.stall));
     }
 
     /// Counts a poll, or replaces what was counted of it; `None` when that says nothing more.
@@ -271,6 +279,11 @@ impl Episode {
     /// Polls that it can recognise when they come again.
     pub(super) fn remembered(&self) -> usize {
         self.polls.len()
+    }
+
+    /// Whether it can recognise all of its polls.
+    pub(super) fn is_whole(&self) -> bool {
+        u64::try_from(self.polls.len()).is_ok_and(|polls| polls == self.sums.polls)
     }
 
     /// When it is closed unless another poll joins it. One that stalls stays open for as long as it

@@ -8,6 +8,9 @@
 //! This is plain data and arithmetic: the time is passed in, and nothing here does I/O.
 
 mod episode;
+mod others;
+#[cfg(test)]
+mod others_tests;
 #[cfg(test)]
 mod properties;
 
@@ -15,8 +18,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::span::{Origin, PollSpan};
-pub(crate) use episode::Outline;
 use episode::{Episode, end};
+pub(crate) use episode::{Outline, Sums, Worst};
+pub(crate) use others::{Disputed, Others, Written};
 
 /// Name of the function that takes the polls of all that pass the bound on open episodes.
 pub(crate) const OVERFLOW: &str = "otel.metric.overflow";

@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use super::{Change, Fold, OVERFLOW, Settings};
 use crate::span::{Origin, PollSpan};
 
-const MS: u64 = 1_000_000;
-const SECOND: u64 = 1_000 * MS;
+pub(super) const MS: u64 = 1_000_000;
+pub(super) const SECOND: u64 = 1_000 * MS;
 
-fn poll(id: u8, start_ms: u64, duration_ms: u64) -> PollSpan {
+pub(super) fn poll(id: u8, start_ms: u64, duration_ms: u64) -> PollSpan {
     PollSpan {
         origin: Origin { service: "shop".into(), instance: "a".into(), ..Origin::default() },
         function: "shop::pay".into(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clickhouse::RowWrite;
 
 use super::insert_measured::{GaugeRow, HeartbeatRow, HistogramRow, TaskRow};
-use super::rows::{EpisodeRow, PollSpanRow, RecentEpisode, StackRow, SuspectRow};
+use super::rows::{EpisodeRow, PollSpanRow, RecentEpisode, Revision, StackRow, SuspectRow};
 use super::{Store, StoreError};
 use crate::decode::Decoded;
 use crate::fold::Outline;
@@ -124,7 +124,7 @@ impl Store {
     pub(crate) async fn upsert_episodes<'a>(
         &self,
         episodes: impl Iterator<Item = &'a (Outline, bool)>,
-        revision: u64,
+        revision: Revision,
     ) -> Result<(), StoreError> {
         let row = |(e, removed): &'a (Outline, bool)| EpisodeRow::new(e, revision, *removed);
         let rows = episodes.map(row).collect();
@@ -135,7 +135,7 @@ impl Store {
     pub(crate) async fn remove_episodes(
         &self,
         episodes: &[RecentEpisode],
-        revision: u64,
+        revision: Revision,
     ) -> Result<(), StoreError> {
         let rows = episodes.iter().map(|episode| episode.removal(revision)).collect();
         self.insert::<EpisodeRow<'_>>("episodes", "", rows).await

@@ -7,6 +7,7 @@ mod insert_measured;
 mod look_up;
 mod migrate;
 mod mutes;
+mod others;
 mod read;
 mod rows;
 
@@ -19,7 +20,7 @@ pub(crate) use insert::Table;
 pub(crate) use migrate::MigrateError;
 pub(crate) use mutes::MuteRow;
 pub(crate) use read::{Answer, Format, PanelQuery, Picked, ROWS_MAX};
-pub(crate) use rows::RecentEpisode;
+pub(crate) use rows::{RecentEpisode, Revision};
 
 /// How to reach ClickHouse.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use crate::fold::Outline;
+use crate::fold::{Outline, Sums, Worst, Written};
 use crate::span::{Origin, PollSpan, Stack, Suspect};
 
 /// A time in the range that `DateTime64(9)` holds.
@@ -168,12 +168,22 @@ pub(super) struct EpisodeRow<'a> {
     worst_trace_id: [u8; 16],
     worst_span_id: [u8; 8],
     revision: u64,
+    writer: u64,
     is_deleted: u8,
+}
+
+/// One write of episodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Revision {
+    /// Of the rows under one id, that of the highest holds.
+    pub(crate) number: u64,
+    /// The run of a collector that writes.
+    pub(crate) writer: u64,
 }
 
 impl<'a> EpisodeRow<'a> {
     /// The episode at a revision: of the rows under one id, the highest revision holds.
-    pub(super) fn new(episode: &'a Outline, revision: u64, removed: bool) -> Self {
+    pub(super) fn new(episode: &'a Outline, revision: Revision, removed: bool) -> Self {
         let sums = episode.sums;
         Self {
             episode_id: episode.id,
@@ -196,7 +206,8 @@ impl<'a> EpisodeRow<'a> {
             stack_id: episode.worst.stack_id,
             worst_trace_id: episode.worst.trace_id,
             worst_span_id: episode.worst.span_id,
-            revision,
+            revision: revision.number,
+            writer: revision.writer,
             is_deleted: u8::from(removed),
         }
     }
@@ -274,7 +285,7 @@ impl RecentEpisode {
     }
 
     /// The row that takes it away.
-    pub(super) fn removal(&self, revision: u64) -> EpisodeRow<'_> {
+    pub(super) fn removal(&self, revision: Revision) -> EpisodeRow<'_> {
         EpisodeRow {
             episode_id: self.episode_id,
             service: &self.service,
@@ -296,8 +307,51 @@ impl RecentEpisode {
             stack_id: 0,
             worst_trace_id: [0; 16],
             worst_span_id: [0; 8],
-            revision,
+            revision: revision.number,
+            writer: revision.writer,
             is_deleted: 1,
         }
+    }
+}
+
+/// An episode as another collector wrote it.
+#[derive(Row, Deserialize)]
+pub(super) struct OthersEpisode {
+    episode_id: u64,
+    service: String,
+    environment: String,
+    service_version: String,
+    instance: String,
+    function: String,
+    start_ns: i64,
+    end_ns: i64,
+    polls: u64,
+    stalled: u64,
+    blocked_ns: u64,
+    victims: u64,
+    revision: u64,
+    is_deleted: u8,
+}
+
+impl From<OthersEpisode> for Written {
+    fn from(row: OthersEpisode) -> Self {
+        let sums = Sums { polls: row.polls, blocked_ns: row.blocked_ns, victims: row.victims };
+        let outline = Outline {
+            id: row.episode_id,
+            origin: Origin {
+                service: row.service,
+                environment: row.environment,
+                version: row.service_version,
+                instance: row.instance,
+            },
+            function: row.function,
+            start_ns: u64::try_from(row.start_ns).unwrap_or(0),
+            end_ns: u64::try_from(row.end_ns).unwrap_or(0),
+            closed: false,
+            stalled: row.stalled,
+            sums,
+            worst: Worst::default(),
+        };
+        Self { outline, revision: row.revision, removed: row.is_deleted != 0 }
     }
 }
