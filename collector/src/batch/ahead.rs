@@ -13,9 +13,9 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep_until};
 
 use super::batcher::Batcher;
-use super::gather::GATHER;
-use super::lane::{Gathered, Lane};
+use super::lane::Lane;
 use super::mark::Mark;
+use super::pace::{GATHER, Gathered};
 use super::send::{Sent, Stopped};
 use super::source::Taken;
 use crate::clock::now_ns;

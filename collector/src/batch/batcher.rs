@@ -196,7 +196,7 @@ impl Batcher {
             self.share().await;
             self.collect_changes();
             // One batch after the other does not wait for them.
-            if ends || !self.lane.was_full || self.written.elapsed() >= FOLD_TICK {
+            if ends || !self.lane.pace.was_full() || self.written.elapsed() >= FOLD_TICK {
                 self.write_episodes().await;
             }
             self.metrics.fold(self.fold.remembered(), self.fold.counts());
@@ -337,10 +337,10 @@ impl Batcher {
             self.settle(stop).await?;
             self.tell_oldest(&entries);
         }
-        if self.late && self.lane.was_full && self.ahead.is_none() {
+        if self.late && self.lane.pace.was_full() && self.ahead.is_none() {
             self.go_ahead().await;
         }
-        self.lane.sent = Instant::now();
+        self.lane.pace.sent(Instant::now());
         let batch = self.form(entries, self.lane.next, stop).await?;
         block_in_place(|| self.lane.flight.send(batch, &self.sender, stop));
         Ok(())

@@ -6,12 +6,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::batcher::Batcher;
-use super::lane::Gathered;
+use super::pace::{GATHER, Gathered};
 use super::send::{Stopped, told};
 use super::source::Taken;
 
-/// How long the first entry of a batch waits for others, at most.
-pub(super) const GATHER: Duration = Duration::from_millis(100);
 /// How often episodes are closed when nothing comes in.
 pub(super) const FOLD_TICK: Duration = Duration::from_secs(1);
 
@@ -22,7 +20,7 @@ impl Batcher {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Vec<Taken>, Stopped> {
         let mut end = self.log.end();
-        let (bounds, mut gathered) = (self.lane.bounds(&self.settings), Gathered::default());
+        let (bounds, mut gathered) = (self.lane.pace.bounds(&self.settings), Gathered::default());
         let mut due = Instant::now() + FOLD_TICK;
         loop {
             end.borrow_and_update();
@@ -30,7 +28,7 @@ impl Batcher {
             self.lane.fill(&mut gathered, bounds, &self.sender, stop).await?;
             let is_empty = gathered.entries.is_empty();
             if was_empty && !is_empty {
-                due = (Instant::now() + GATHER).max(self.lane.sent + self.settings.interval);
+                due = self.lane.pace.due(Instant::now(), &self.settings);
             }
             self.tell_oldest(&gathered.entries);
             // Few rows wait for those under way: of a ClickHouse that is slow, batches get larger
@@ -39,7 +37,7 @@ impl Batcher {
             // Of a lane that ends, all is there.
             let ends = *stop.borrow() || self.lane.until.is_some();
             if gathered.is_full(bounds) || ends || alone && Instant::now() >= due {
-                self.lane.grow(&gathered, bounds);
+                self.lane.pace.gathered(&gathered, bounds);
                 return Ok(gathered.entries);
             }
             // Nobody takes single entries out of a stream.

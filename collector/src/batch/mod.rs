@@ -12,6 +12,7 @@ mod intake;
 mod lane;
 mod mark;
 mod names;
+mod pace;
 mod progress;
 mod repeats;
 mod replay;
