@@ -174,7 +174,7 @@ fn kills_of_the_engine_lose_nothing_and_count_nothing_twice() {
     let first = Engine::start(&path);
     let proxy = Proxy::start(first.address());
     // Batches so small that what is live goes ahead of what came while there was no engine.
-    let arguments = ["--clickhouse-url", &proxy.url(), "--batch-rows", "100"];
+    let arguments = ["--clickhouse-url", &proxy.url(), "--batch-rows", "500"];
     let collector = Collector::start(data.path(), &arguments);
     let (load, mut chance) = (Load::new(), Chance::new());
     println!("chance {}", chance.0);

@@ -73,7 +73,7 @@ impl Sender {
                 let of_table = self.send_table(table, &batch, stop).await?;
                 refused.extend(of_table.into_iter().map(|sequence| (table, sequence)));
             }
-            let Err(error) = self.look_up(&batch, &refused).await else {
+            let Err(error) = self.find(&batch, &refused, stop).await? else {
                 return Ok(Sent { batch, refused });
             };
             self.metrics.not_found();
@@ -86,6 +86,29 @@ impl Sender {
             tracing::error!("batch {id} was taken and can't be found; it is sent again: {error}");
             wait(pause, stop).await?;
             pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Looks a batch up as soon as ClickHouse answers.
+    async fn find(
+        &self,
+        batch: &Batch,
+        refused: &HashSet<(Table, u64)>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Result<(), StoreError>, Stopped> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.look_up(batch, refused).await {
+                Err(error) if error.is_of_the_way() => {
+                    let id = &batch.mark.id;
+                    tracing::warn!(
+                        "batch {id} was taken, and is looked up when that works: {error}"
+                    );
+                    self.wait_until_there(pause, stop).await?;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+                found => return Ok(found),
+            }
         }
     }
 
