@@ -97,7 +97,8 @@ fn a_task_that_is_idle_for_too_long_is_told_by_a_dump_of_its_own() {
     drop(guard);
 }
 
-fn logs(scope: &str, state: &str) -> ExportLogsServiceRequest {
+/// A dump of one task.
+pub(crate) fn logs(scope: &str, state: &str) -> ExportLogsServiceRequest {
     let of = |key: &str, text: &str| {
         let value = Some(AnyValue::from_text(text));
         KeyValue { key: key.into(), value, ..KeyValue::default() }
@@ -118,7 +119,10 @@ fn logs(scope: &str, state: &str) -> ExportLogsServiceRequest {
     ExportLogsServiceRequest { resource_logs: vec![of_resource] }
 }
 
-fn send_logs(collector: &Collector, request: &ExportLogsServiceRequest) -> (u16, String) {
+pub(crate) fn send_logs(
+    collector: &Collector,
+    request: &ExportLogsServiceRequest,
+) -> (u16, String) {
     let url = format!("{}/v1/logs", collector.http());
     let answer = post(&url, &[PROTOBUF], request.encode_to_vec());
     (answer.status, answer.text)

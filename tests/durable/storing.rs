@@ -2,13 +2,15 @@
 //! is on its disk.
 
 use holdup_tests::collector::{Collector, eventually};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use prost::Message;
 
 use super::engine::Engine;
 use super::proxy::{Fault, Proxy};
 use super::{assert_once, folder, metric};
 use crate::measuring::{report, send_metrics};
-use crate::receiving::{JSON, PROTOBUF, now_ns, request, send};
+use crate::receiving::{FromText, JSON, PROTOBUF, now_ns, request, send};
+use crate::tasks::{logs, send_logs};
 
 #[test]
 fn an_insert_that_succeeds_and_stores_nothing_is_found_out_and_sent_again() {
@@ -60,6 +62,48 @@ fn rows_of_any_table_that_are_not_stored_are_found_out_and_sent_again() {
     }
     let stored = "SELECT (SELECT sum(calls) FROM poll_histograms),                   (SELECT count() FROM runtime_gauges), (SELECT count() FROM suspects) FORMAT TSV";
     assert_eq!(collector.sql(stored), "3000\t6\t1");
+}
+
+/// A poll with a stack of its own.
+fn with_stack(id: u64) -> Vec<u8> {
+    let mut sent = request("stacked", [id]);
+    let text = |key: &str, text: &str| KeyValue {
+        key: key.into(),
+        value: Some(AnyValue::from_text(text)),
+        ..KeyValue::default()
+    };
+    sent.resource_spans[0].scope_spans[0].spans[0].attributes = vec![
+        text("holdup.stack.id", &format!("{:016x}", id + 1)),
+        text("code.stacktrace", &format!("std::fs::read\nshop::load_{id}\n")),
+    ];
+    sent.encode_to_vec()
+}
+
+#[test]
+fn tasks_and_stacks_whose_answer_gets_lost_or_that_are_not_stored_are_there_once() {
+    let data = folder();
+    let engine = Engine::start(&data.path().join("engine"));
+    let proxy = Proxy::start(engine.address());
+    let collector = Collector::start(data.path(), &["--clickhouse-url", &proxy.url()]);
+    let faults = [Fault::LosesAnswer, Fault::CutsAnswer, Fault::Says500, Fault::Swallows];
+    for (id, fault) in (0..).zip(faults) {
+        proxy.fail_insert_into("tasks", fault);
+        let (status, text) = send_logs(&collector, &logs("holdup", "idle"));
+        assert_eq!(status, 200, "{text}");
+        collector.settle();
+        assert!(proxy.is_well(), "{fault:?} of tasks");
+        proxy.fail_insert_into("stacks", fault);
+        assert_eq!(send(&collector, &[PROTOBUF], with_stack(id)).status, 200);
+        collector.settle();
+        assert!(proxy.is_well(), "{fault:?} of stacks");
+    }
+    let stored = "SELECT (SELECT count() FROM tasks WHERE service = 'logging'),
+                         (SELECT count() FROM stacks FINAL),
+                         (SELECT uniqExact(frames) FROM stacks) FORMAT TSV";
+    assert_eq!(collector.sql(stored), "4\t4\t4");
+    assert_once(&collector, "stacked", 4);
+    assert_eq!(metric(&collector, "holdup_batches_not_found_total"), 2);
+    assert_eq!(metric(&collector, "holdup_batches_sent_again_total"), 6);
 }
 
 #[test]
