@@ -8,6 +8,7 @@
 mod catch_up;
 mod clocks;
 pub(crate) mod engine;
+mod full;
 mod proxy;
 mod several;
 mod storing;
