@@ -1,6 +1,7 @@
 //! What is in `deploy/`: whether the tools that will read it take it, and whether it fits the
 //! program.
 
+mod cluster;
 mod compose;
 mod helm;
 mod systemd;

@@ -187,3 +187,52 @@ fn the_log_is_json_where_that_is_wanted() {
         }
     }
 }
+
+/// `--data-dir` with its variable and its default, where it has them.
+fn settings_of(help: &str) -> Vec<(String, String, String)> {
+    let between = |text: &str, start: &str, end: &str| {
+        let after = text.split_once(start)?.1;
+        Some(after.split_once(end)?.0.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let mut found = Vec::new();
+    for block in help.split("\n      --").skip(1) {
+        let flag = block.split(|c: char| c != '-' && !c.is_ascii_lowercase()).next();
+        let flag = format!("--{}", flag.expect("a flag"));
+        let variable = between(block, "[env: ", "=").unwrap_or_default();
+        let default = between(block, "[default:", "]").unwrap_or_default();
+        found.push((flag, variable, default));
+    }
+    found
+}
+
+#[test]
+fn the_page_and_the_example_have_every_setting_and_no_other() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let ran = Command::new(holdup_tests::program("holdup").expect("built"))
+        .args(["serve", "--help"])
+        .output();
+    let help = String::from_utf8(ran.expect("it runs").stdout).expect("text");
+    let settings = settings_of(&help);
+    assert!(settings.len() > 40, "{settings:?}");
+    let page = std::fs::read_to_string(format!("{root}/docs/configuration.md")).expect("a page");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `--")).collect();
+    let path = format!("{root}/deploy/holdup.toml");
+    let example = std::fs::read_to_string(&path).expect("an example");
+    for (flag, variable, default) in &settings {
+        let row = format!("| `{flag}` | `{variable}` | ");
+        let row = rows.iter().find_map(|line| line.strip_prefix(&row));
+        let row = row.unwrap_or_else(|| panic!("docs/configuration.md has no {flag}"));
+        let told = row.split(" |").next().expect("a cell").replace('`', "");
+        assert_eq!(told, default.replace('`', ""), "{flag}");
+        let key = flag[2..].replace('-', "_");
+        let has = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
+        let is_there = example.lines().any(has);
+        assert_eq!(is_there, !["config", "log_format"].contains(&key.as_str()), "{key}");
+    }
+    assert_eq!(rows.len(), settings.len(), "a setting of the page is none");
+    let ran = Command::new(holdup_tests::program("holdup").expect("built"))
+        .args(["check", "--config", &path])
+        .output()
+        .expect("it runs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}

@@ -164,6 +164,14 @@ pub(crate) struct Settings {
     /// Database for the tables, made when absent [default: holdup]
     #[arg(long, env = "HOLDUP_CLICKHOUSE_DATABASE", value_name = "NAME")]
     clickhouse_database: Option<String>,
+    /// Cluster of that ClickHouse in which the tables are replicated and spread over shards, by its
+    /// name in remote_servers
+    #[arg(long, env = "HOLDUP_CLUSTER", value_name = "NAME")]
+    cluster: Option<String>,
+    /// Replicas that have a row before the log gives it up: a number, or auto for most of them
+    /// [default: auto]
+    #[arg(long, env = "HOLDUP_CLUSTER_QUORUM", value_name = "COUNT")]
+    cluster_quorum: Option<String>,
     /// Folder for the log, and for the data of the embedded engine [default: $XDG_DATA_HOME/holdup]
     #[arg(long, env = "HOLDUP_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -198,6 +206,10 @@ pub(crate) struct Settings {
     #[arg(long, env = "HOLDUP_EPISODE_GAP", value_name = "TIME", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
     episode_gap: Option<Duration>,
+    /// Functions times instances whose episodes are followed at once, with ten times as many episodes
+    /// and fifty times as many polls; the rest is kept as otel.metric.overflow [default: 10000]
+    #[arg(long, env = "HOLDUP_EPISODE_KEYS_MAX", value_name = "COUNT")]
+    episode_keys_max: Option<usize>,
     /// Largest gRPC message, bytes [default: 4194304]
     #[arg(long, env = "HOLDUP_GRPC_BYTES_MAX", value_name = "BYTES")]
     grpc_bytes_max: Option<usize>,

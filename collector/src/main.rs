@@ -28,6 +28,7 @@ mod measured;
 mod metrics;
 #[expect(dead_code, unused_imports, reason = "serve wires it with the rules")]
 mod notify;
+mod own_polls;
 mod page;
 mod receive;
 mod request;
@@ -70,7 +71,7 @@ enum Command {
     /// Say whether `serve` would start with this configuration
     Check(command::check::CheckArgs),
     /// Bring the schema of a ClickHouse up to date
-    Migrate(config::Settings),
+    Migrate(command::migrate::MigrateArgs),
     /// Ask a running collector
     Query(command::query::QueryArgs),
     /// Watch what blocks
@@ -126,7 +127,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(settings) => serve(&settings),
         Command::Check(args) => command::check::run(&args),
-        Command::Migrate(settings) => command::migrate::run(settings),
+        Command::Migrate(args) => command::migrate::run(args),
         Command::Query(args) => command::query::run(&args),
         Command::Top(args) => command::top::run(&args),
         Command::Tail(args) => command::tail::run(&args),
@@ -165,7 +166,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: &config::Settings) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = own_polls::runtime()?;
     let outcome = runtime.block_on(serve::run(|| settings.clone().resolve()));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     outcome

@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::batch::Overflowed;
 use crate::decode::Counts;
-use crate::{access, evaluate, fold, log, notify, tls};
+use crate::{access, evaluate, fold, log, notify, own_polls, tls};
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,7 @@ pub(crate) struct Metrics {
     batches: Batches,
     access: access::Counters,
     tls: tls::Counters,
+    own_polls: own_polls::Counters,
     log: log::Counters,
     notify: notify::Counters,
     evaluate: evaluate::Counters,
@@ -177,6 +178,7 @@ impl Metrics {
         Self {
             access: access::Counters::register(r),
             tls: tls::Counters::register(r),
+            own_polls: own_polls::Counters::register(r),
             log: log::Counters::register(r),
             notify: notify::Counters::register(r),
             evaluate: evaluate::Counters::register(r),
@@ -337,6 +339,11 @@ impl Metrics {
     /// What is counted of who is let in.
     pub(crate) fn access(&self) -> access::Counters {
         self.access.clone()
+    }
+
+    /// What is counted of its own polls.
+    pub(crate) fn own_polls(&self) -> own_polls::Counters {
+        self.own_polls.clone()
     }
 
     /// What is counted of TLS.

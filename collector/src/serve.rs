@@ -25,6 +25,7 @@ use crate::forward::Forwarder;
 use crate::log::{Log, RealDisk, Recovered};
 use crate::manager;
 use crate::metrics::Metrics;
+use crate::own_polls;
 use crate::page::{self, Page};
 use crate::receive::{self, Receiver, RequestLimits};
 use crate::store::{Address, MigrateError, Store, StoreError};
@@ -50,6 +51,7 @@ pub(crate) async fn run(reread: impl Fn() -> Result<Config, ConfigError>) -> any
         page: bind(config.page_listen, "the page", "--page-listen").await?,
     };
     let metrics = Arc::new(Metrics::new());
+    let _watch = own_polls::watch(metrics.own_polls());
     let (settings, counters) = (config.log.clone(), metrics.log());
     let log = tokio::task::block_in_place(|| Log::open(settings, Box::new(RealDisk), counters))?;
     let (address, engine) = clickhouse(&config.clickhouse).await?;
@@ -111,6 +113,7 @@ async fn clickhouse(wanted: &ClickHouse) -> anyhow::Result<(Address, Option<Supe
         user: "default".into(),
         password: String::new(),
         database: database.clone(),
+        cluster: None,
     };
     Ok((address, Some(engine)))
 }

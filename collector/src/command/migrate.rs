@@ -4,11 +4,24 @@ use std::io::Write;
 
 use anyhow::{Context, bail};
 
+use clap::Args;
+
 use crate::config::{ClickHouse, Settings};
-use crate::store::Store;
+use crate::store::{Address, Store, schema};
+
+/// The arguments.
+#[derive(Args, Debug)]
+pub(crate) struct MigrateArgs {
+    /// Print the statements that an empty ClickHouse would get, and do nothing
+    #[arg(long)]
+    print: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
 
 /// Applies what is missing and says what it did.
-pub(crate) fn run(mut settings: Settings) -> anyhow::Result<()> {
+pub(crate) fn run(args: MigrateArgs) -> anyhow::Result<()> {
+    let MigrateArgs { print, mut settings } = args;
     // It listens nowhere.
     settings.allow_unauthenticated = Some(true);
     let address = match settings.resolve()?.clickhouse {
@@ -18,6 +31,9 @@ pub(crate) fn run(mut settings: Settings) -> anyhow::Result<()> {
              serve` at its start"
         ),
     };
+    if print {
+        return self::print(&address);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let applied = runtime.block_on(Store::new(address).migrate())?;
     let mut out = std::io::stdout().lock();
@@ -26,6 +42,14 @@ pub(crate) fn run(mut settings: Settings) -> anyhow::Result<()> {
     }
     if applied.is_empty() {
         writeln!(out, "up to date").context("cannot write to stdout")?;
+    }
+    Ok(())
+}
+
+fn print(address: &Address) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for statement in schema(&address.database, address.cluster.as_ref()) {
+        writeln!(out, "{statement};\n").context("cannot write to stdout")?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::{ClickHouse, Config, ConfigError, Settings};
 use crate::batch::NameLimits;
 use crate::connections::Bounds;
 use crate::receive::RequestLimits;
-use crate::store::Address;
+use crate::store::{Address, Cluster};
 use crate::{batch, evaluate, fold, forward, log, notify, rules, tls};
 
 /// The smallest file of the log that is of use.
@@ -50,6 +50,8 @@ impl Settings {
                 .clickhouse_password_file
                 .or(file.clickhouse_password_file),
             clickhouse_database: self.clickhouse_database.or(file.clickhouse_database),
+            cluster: self.cluster.or(file.cluster),
+            cluster_quorum: self.cluster_quorum.or(file.cluster_quorum),
             data_dir: self.data_dir.or(file.data_dir),
             log_dir: self.log_dir.or(file.log_dir),
             log_bytes_max: self.log_bytes_max.or(file.log_bytes_max),
@@ -60,6 +62,7 @@ impl Settings {
             engine_listen: self.engine_listen.or(file.engine_listen),
             engine_library: self.engine_library.or(file.engine_library),
             episode_gap: self.episode_gap.or(file.episode_gap),
+            episode_keys_max: self.episode_keys_max.or(file.episode_keys_max),
             grpc_bytes_max: self.grpc_bytes_max.or(file.grpc_bytes_max),
             http_bytes_max: self.http_bytes_max.or(file.http_bytes_max),
             elements_max: self.elements_max.or(file.elements_max),
@@ -101,13 +104,7 @@ impl Settings {
             log_bytes_max: log.bytes_max,
         };
         let batches = batch::Settings::default();
-        let gap = self.episode_gap.unwrap_or(fold::Settings::default().gap);
-        if gap > EPISODE_GAP_MAX {
-            return Err(ConfigError::Conflict(format!(
-                "--episode-gap is more than an hour ({}): polls that far apart are no one episode",
-                humantime::format_duration(gap)
-            )));
-        }
+        let fold = self.fold()?;
         let listen = self.listen();
         let is_closed = tokens.is_some() || self.tls_client_ca.is_some();
         self.refuse_strangers(&listen, is_closed)?;
@@ -143,7 +140,7 @@ impl Settings {
                 rows_max: at_least_1("batch-rows", self.batch_rows)?.unwrap_or(batches.rows_max),
                 interval: self.batch_interval.unwrap_or(batches.interval),
                 names,
-                fold: fold::Settings::with_gap(gap),
+                fold,
                 ..batches
             },
             alerts,
@@ -295,12 +292,48 @@ impl Settings {
         Ok(Some(forward::Settings { url, what }))
     }
 
+    fn fold(&self) -> Result<fold::Settings, ConfigError> {
+        let defaults = fold::Settings::default();
+        let gap = self.episode_gap.unwrap_or(defaults.gap);
+        let keys_max = at_least_1("episode-keys-max", self.episode_keys_max)?;
+        if gap > EPISODE_GAP_MAX {
+            return Err(ConfigError::Conflict(format!(
+                "--episode-gap is more than an hour ({}): polls that far apart are no one episode",
+                humantime::format_duration(gap)
+            )));
+        }
+        Ok(fold::Settings::with_gap(gap).with_keys_max(keys_max.unwrap_or(defaults.keys_max)))
+    }
+
+    fn cluster(&self) -> Result<Option<Cluster>, ConfigError> {
+        let quorum = self.cluster_quorum.clone().unwrap_or_else(|| "auto".into());
+        if quorum != "auto" && quorum.parse::<u8>().is_err() {
+            return Err(ConfigError::Conflict(format!(
+                "--cluster-quorum {quorum:?} is neither auto nor a number of replicas"
+            )));
+        }
+        let Some(name) = self.cluster.clone() else { return Ok(None) };
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || !name.chars().all(plain) {
+            return Err(ConfigError::Conflict(format!(
+                "--cluster {name:?} is no name of a cluster: use letters, digits, _ and -"
+            )));
+        }
+        Ok(Some(Cluster { name, quorum }))
+    }
+
     pub(super) fn clickhouse(&self) -> Result<ClickHouse, ConfigError> {
         let database = self.clickhouse_database.clone().unwrap_or_else(|| "holdup".into());
         let Some(url) = self.clickhouse_url.clone() else {
             if self.clickhouse_user.is_some() || self.clickhouse_password_file.is_some() {
                 return Err(ConfigError::Conflict(
                     "a ClickHouse user is given but no ClickHouse: add --clickhouse-url".into(),
+                ));
+            }
+            if self.cluster.is_some() {
+                return Err(ConfigError::Conflict(
+                    "--cluster names a cluster of a ClickHouse of yours: add --clickhouse-url"
+                        .into(),
                 ));
             }
             return Ok(ClickHouse::Embedded {
@@ -321,6 +354,7 @@ impl Settings {
             None => String::new(),
         };
         let user = self.clickhouse_user.clone().unwrap_or_else(|| "default".into());
-        Ok(ClickHouse::At(Address { url, user, password, database }))
+        let cluster = self.cluster()?;
+        Ok(ClickHouse::At(Address { url, user, password, database, cluster }))
     }
 }

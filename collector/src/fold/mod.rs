@@ -48,8 +48,15 @@ impl Settings {
     pub(crate) fn with_gap(gap: Duration) -> Self {
         let linger = gap + Duration::from_secs(10);
         let memory = Duration::from_secs(300).max(linger * 2);
-        let (keys_max, episodes_max, polls_max) = (10_000, 100_000, 500_000);
-        Self { gap, linger, memory, keys_max, episodes_max, polls_max }
+        let (keys_max, episodes_max, polls_max) = (0, 0, 0);
+        Self { gap, linger, memory, keys_max, episodes_max, polls_max }.with_keys_max(10_000)
+    }
+
+    /// The same with room for so many functions times instances, and as much of all else as goes
+    /// with them.
+    pub(crate) fn with_keys_max(self, keys_max: usize) -> Self {
+        let (episodes_max, polls_max) = (keys_max.saturating_mul(10), keys_max.saturating_mul(50));
+        Self { keys_max, episodes_max, polls_max, ..self }
     }
 }
 

@@ -129,7 +129,7 @@ fn column(text: &str) -> Column {
 }
 
 /// The text less its lines of comment.
-fn without_comments(text: &str) -> String {
+pub(super) fn without_comments(text: &str) -> String {
     let lines = text.lines().filter(|l| !l.trim_start().starts_with("--"));
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -4,6 +4,7 @@ use clickhouse::Row;
 use serde::Serialize;
 
 use super::catalog::{self, Migration};
+use super::cluster::{Cluster, tables};
 use super::{Store, StoreError};
 
 /// Why a database was not brought up to date.
@@ -53,13 +54,14 @@ impl Store {
             return Err(MigrateError::Name(database.clone()));
         }
         self.server_version().await?;
-        let anywhere = self.client.clone().with_database("system");
-        let create = catalog::statement("create_database");
-        let create = anywhere.query_raw(&create).param("database", database);
-        create.execute().await.map_err(|e| self.explain(&e))?;
-        self.execute(&catalog::statement("schema_version")).await?;
-
+        self.create_databases(database).await?;
+        let version = catalog::statement("schema_version");
+        let version = catalog::without_comments(&version).trim().to_owned();
+        self.execute(&version).await?;
         let steps = catalog::migrations();
+        self.spread(std::slice::from_ref(&version), std::slice::from_ref(&version)).await?;
+        let made = steps.iter().flat_map(|step| step.statements.iter().cloned());
+        let made: Vec<String> = made.collect();
         let had = self.applied_versions().await?;
         let found = had.last().copied().unwrap_or(0);
         let known = steps.last().map_or(0, |m| m.version);
@@ -70,7 +72,7 @@ impl Store {
         // Not all above the newest: a step of another branch may have come before one of a lower
         // number.
         for step in steps.into_iter().filter(|m| !had.contains(&m.version)) {
-            self.apply(&step)
+            self.apply(&step, &made)
                 .await
                 .map_err(|source| MigrateError::Step { step: step.name.clone(), source })?;
             applied.push(step.name);
@@ -84,10 +86,11 @@ impl Store {
         self.client.query_raw(&had).fetch_all().await.map_err(|e| self.explain(&e))
     }
 
-    async fn apply(&self, step: &Migration) -> Result<(), StoreError> {
+    async fn apply(&self, step: &Migration, made: &[String]) -> Result<(), StoreError> {
         for statement in &step.statements {
             self.execute(statement).await?;
         }
+        self.spread(&step.statements, made).await?;
         let mut insert = self
             .client
             .insert::<Applied<'_>>("schema_migrations")
@@ -99,7 +102,58 @@ impl Store {
         Ok(())
     }
 
-    async fn execute(&self, statement: &str) -> Result<(), StoreError> {
-        self.client.query_raw(statement).execute().await.map_err(|e| self.explain(&e))
+    async fn create_databases(&self, database: &str) -> Result<(), StoreError> {
+        let anywhere = self.client.clone().with_database("system");
+        let create = catalog::without_comments(&catalog::statement("create_database"));
+        let mut names = vec![database.to_owned()];
+        let mut create = create.trim().to_owned();
+        if let Some(cluster) = &self.address.cluster {
+            names.push(Cluster::local(database));
+            create = cluster.statement(&create).unwrap_or_default();
+        }
+        for name in names {
+            let create = anywhere.query_raw(&create).param("database", name);
+            create.execute().await.map_err(|e| self.explain(&e))?;
+        }
+        Ok(())
     }
+
+    /// In a cluster, makes the tables over all shards again that statements may have changed, of
+    /// those that other statements make.
+    async fn spread(&self, changed: &[String], made: &[String]) -> Result<(), StoreError> {
+        let Some(cluster) = &self.address.cluster else { return Ok(()) };
+        for table in tables(made.iter()) {
+            let names = |it: &String| it.split_whitespace().any(|word| word == table);
+            if changed.iter().any(names) {
+                let sql = cluster.distributed(&self.address.database, table);
+                self.client.query_raw(&sql).execute().await.map_err(|e| self.explain(&e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a statement of the schema where its tables are.
+    async fn execute(&self, statement: &str) -> Result<(), StoreError> {
+        let ran = match &self.address.cluster {
+            None => self.client.query_raw(statement).execute().await,
+            Some(cluster) => {
+                let Some(statement) = cluster.statement(statement) else { return Ok(()) };
+                let local = Cluster::local(&self.address.database);
+                let client = self.client.clone().with_database(local);
+                client.query_raw(&statement).execute().await
+            }
+        };
+        ran.map_err(|e| self.explain(&e))
+    }
+}
+
+/// All that brings an empty ClickHouse to the schema of this build, as text.
+pub(crate) fn schema(database: &str, cluster: Option<&Cluster>) -> Vec<String> {
+    let version = catalog::without_comments(&catalog::statement("schema_version"));
+    let mut all = vec![version.trim().to_owned()];
+    all.extend(catalog::migrations().into_iter().flat_map(|step| step.statements));
+    let Some(cluster) = cluster else { return all };
+    let spread = tables(all.iter()).into_iter().map(|table| cluster.distributed(database, table));
+    let local = all.iter().filter_map(|it| cluster.statement(it));
+    local.chain(spread).collect()
 }

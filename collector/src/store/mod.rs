@@ -2,6 +2,7 @@
 
 mod alerts;
 pub(crate) mod catalog;
+mod cluster;
 mod insert;
 mod insert_measured;
 mod look_up;
@@ -16,8 +17,9 @@ use std::time::Duration;
 use clickhouse::Client;
 
 pub(crate) use alerts::{LastTold, NotificationRow, Times, TransitionRow};
+pub(crate) use cluster::Cluster;
 pub(crate) use insert::Table;
-pub(crate) use migrate::MigrateError;
+pub(crate) use migrate::{MigrateError, schema};
 pub(crate) use mutes::MuteRow;
 pub(crate) use read::{Answer, Format, PanelQuery, Picked, ROWS_MAX};
 pub(crate) use rows::{RecentEpisode, Revision};
@@ -33,6 +35,8 @@ pub(crate) struct Address {
     pub(crate) password: String,
     /// Database that holds the tables.
     pub(crate) database: String,
+    /// The cluster that has them, if it is not a single server.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 /// A ClickHouse with our tables in it.
@@ -131,6 +135,8 @@ impl Store {
             .with_password(&address.password)
             .with_database(&address.database)
             .with_product_info("holdup", env!("CARGO_PKG_VERSION"));
+        let settings = address.cluster.iter().flat_map(Cluster::settings);
+        let client = settings.fold(client, |it, (name, value)| it.with_setting(name, value));
         Self { client, address }
     }
 

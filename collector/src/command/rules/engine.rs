@@ -36,6 +36,7 @@ impl Engine {
             user: "default".into(),
             password: String::new(),
             database: name.to_owned(),
+            cluster: None,
         });
         store.migrate().await?;
         Ok(store)
