@@ -45,7 +45,7 @@ impl Room {
     }
 
     /// For what has to be there: others find less room.
-    #[cfg_attr(not(feature = "stacks"), allow(dead_code))]
+    #[cfg_attr(not(all(feature = "stacks", target_os = "linux")), allow(dead_code))]
     pub(crate) fn force(self: &Arc<Self>, bytes: usize) -> Share {
         self.taken.fetch_add(bytes, Ordering::Relaxed);
         Share { room: Arc::clone(self), bytes }

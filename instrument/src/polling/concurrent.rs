@@ -1,7 +1,7 @@
 //! What one thread writes while others read it. Small enough for Miri, which tries other orders of
 //! the same memory accesses than the CPU would:
 //!
-//! `MIRIFLAGS="-Zmiri-disable-isolation" cargo +nightly miri test -p holdup --lib concurrent::a_`
+//! `MIRIFLAGS="-Zmiri-disable-isolation" cargo +nightly miri test -p holdup --lib concurrent::`
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;

@@ -23,6 +23,7 @@ impl Cause {
 
 /// What a thread was found to do at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) enum Doing {
     /// On a CPU, or ready for one.
     Running,
