@@ -178,3 +178,22 @@ fn the_collector_starts_with_the_configuration_of_the_compose_file() {
     let collector = Collector::start_in(tempfile::tempdir().expect("a folder"), &arguments);
     assert_eq!(get(&format!("{}/readyz", collector.page())).status, 200);
 }
+
+#[test]
+fn the_parts_of_the_compose_file_reach_each_other_as_plain_processes() {
+    let programs = holdup_tests::program("holdup").expect("built");
+    holdup_tests::program("holdup-demo").expect("built");
+    let mut script = Command::new(folder("compose/plain.sh"));
+    script.env("HOLDUP_PROGRAMS", programs.parent().expect("a folder"));
+    let ports = ["OTLP_GRPC", "OTLP_HTTP", "PAGE", "ENGINE", "ALERTMANAGER", "DEMO"];
+    // All are held until each is known, so that no two are one.
+    let held = ports.map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
+    for (name, listener) in ports.iter().zip(&held) {
+        script.env(name, listener.local_addr().expect("an address").port().to_string());
+    }
+    drop(held);
+    let ran = script.output().expect("it runs");
+    let told = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.success(), "{told}{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(told.contains("Alertmanager has been told of an alert"), "{told}");
+}

@@ -1,4 +1,5 @@
-//! The repository's commands: `cargo xtask demo`, `test`, `bench`, `bench-collector` and `seed`.
+//! The repository's commands: `cargo xtask demo`, `test`, `bench`, `bench-collector`, `seed` and
+//! `release`.
 
 mod bench;
 mod bench_collector;
@@ -6,6 +7,7 @@ mod demo;
 mod ffi;
 mod interrupt;
 mod process;
+mod release;
 mod repository;
 mod seed;
 mod service;
@@ -44,6 +46,8 @@ enum Command {
     BenchCollector(bench_collector::Options),
     /// Fill an engine with made-up polls, and measure the dashboards' queries on them.
     Seed(seed::Options),
+    /// Make a version: its number, its changelog, its packages, its binary, and their checksums.
+    Release(release::Options),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options, &interrupt),
         Command::BenchCollector(options) => bench_collector::run(&options, &interrupt),
         Command::Seed(options) => seed::run(&options, &interrupt),
+        Command::Release(options) => release::run(&options, &interrupt),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,7 +86,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let first = match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "error: demo, test, bench, bench-collector or seed?"
+            "error: demo, test, bench, bench-collector, seed or release?"
         }
         _ => text.lines().next().unwrap_or_default(),
     };
