@@ -288,3 +288,51 @@ fn the_page_s_listener_is_bounded_as_well() {
         get(&format!("{}/metrics", few.page())).text.contains("holdup_connections_turned_away")
     );
 }
+
+/// One frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("it is short").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The next frame's kind, stream and payload.
+fn read_frame(connection: &mut TcpStream) -> (u8, u32, Vec<u8>) {
+    let mut head = [0; 9];
+    connection.read_exact(&mut head).expect("a frame comes");
+    let [a, b, c, kind, _flags, stream @ ..] = head;
+    let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).expect("it fits")];
+    connection.read_exact(&mut payload).expect("it comes whole");
+    (kind, u32::from_be_bytes(stream), payload)
+}
+
+#[test]
+fn requests_of_one_connection_at_a_time_are_bounded() {
+    const HEADERS: u8 = 1;
+    const RESET: u8 = 3;
+    const SETTINGS: u8 = 4;
+    let collector = collector();
+    let mut client = connect(&collector.http());
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("it is taken");
+    client.write_all(&frame(SETTINGS, 0, 0, &[])).expect("it is taken");
+    let (kind, _, settings) = read_frame(&mut client);
+    // Number 3 is how many streams there may be.
+    let streams = settings.chunks(6).find(|setting| setting[..2] == [0, 3]);
+    assert_eq!((kind, streams), (SETTINGS, Some(&[0, 3, 0, 0, 0, 128][..])));
+    client.write_all(&frame(SETTINGS, 1, 0, &[])).expect("it is taken");
+    // POST, http, and by their names: path, authority, content type. No body follows.
+    let mut head = vec![0x83, 0x86];
+    let texts: [(&[u8], &str); 3] =
+        [(&[4], "/v1/traces"), (&[1], "x"), (&[0x0f, 0x10], "application/x-protobuf")];
+    for (name, text) in texts {
+        head.extend(
+            [name, &[u8::try_from(text.len()).expect("it is short")], text.as_bytes()].concat(),
+        );
+    }
+    for stream in (1..).step_by(2).take(129) {
+        client.write_all(&frame(HEADERS, 4, stream, &head)).expect("it is taken");
+    }
+    let reset =
+        std::iter::repeat_with(|| read_frame(&mut client)).find(|(kind, ..)| *kind == RESET);
+    // The last, with REFUSED_STREAM: nothing was done with it.
+    assert_eq!(reset, Some((RESET, 257, vec![0, 0, 0, 7])));
+}
