@@ -103,8 +103,26 @@ export function changes(after: Node, before: Node): Change[] {
     .sort((x, y) => Math.abs(y.after - y.before) - Math.abs(x.after - x.before));
 }
 
+/** Labels from the root's children down: what a frame keeps when fresh rows come. */
+export type Path = readonly string[];
+
+/** The frame at a path, or the nearest above it that there still is. */
+export function nearest(root: Node, path: Path): { node: Node; path: Path } {
+  let found = root;
+  for (const [depth, label] of path.entries()) {
+    const next = found.children.find((c) => c.label === label);
+    if (!next) return { node: found, path: path.slice(0, depth) };
+    found = next;
+  }
+  return { node: found, path };
+}
+
+/** Tells paths apart. */
+export const keyOf = (path: Path): string => JSON.stringify(path);
+
 export interface Box {
   node: Node;
+  path: Path;
   depth: number;
   /** Parts of the whole width. */
   left: number;
@@ -112,19 +130,29 @@ export interface Box {
   parent: number;
 }
 
-/** Where each frame is drawn; what is narrower than `least` is left out. */
-export function boxesOf(root: Node, least: number): Box[] {
+/** Where each frame below the one at a path is drawn; what is narrower than `least` is left out. */
+export function boxesOf(root: Node, least: number, path: Path = []): Box[] {
   const boxes: Box[] = [];
-  const visit = (of: Node, depth: number, left: number, parent: number) => {
+  const visit = (of: Node, at: Path, depth: number, left: number, parent: number) => {
     const width = of.value / (root.value || 1);
     if (width < least) return;
-    const index = boxes.push({ node: of, depth, left, width, parent }) - 1;
-    let at = left;
+    const index = boxes.push({ node: of, path: at, depth, left, width, parent }) - 1;
+    let to = left;
     for (const next of of.children) {
-      visit(next, depth + 1, at, index);
-      at += next.value / (root.value || 1);
+      visit(next, [...at, next.label], depth + 1, to, index);
+      to += next.value / (root.value || 1);
     }
   };
-  visit(root, 0, 0, -1);
+  visit(root, path, 0, 0, -1);
   return boxes;
+}
+
+/** Which of the boxes is at a path, or the nearest above it; else the first. */
+export function boxAt(boxes: readonly Box[], path: Path): number {
+  const keys = boxes.map((b) => keyOf(b.path));
+  for (let length = path.length; length > 0; length -= 1) {
+    const found = keys.indexOf(keyOf(path.slice(0, length)));
+    if (found >= 0) return found;
+  }
+  return 0;
 }

@@ -32,6 +32,8 @@ export interface Live<R> {
   answer: Answer<R> | undefined;
   /** The answer is to an earlier question, and the one to this is under way. */
   stale: boolean;
+  /** It was answered once, or refused. */
+  settled: boolean;
 }
 
 /** Asks all queries again, as after a change. */
@@ -97,7 +99,7 @@ export function useQuery<N extends keyof Rows>(query: Query<N>): Live<Rows[N]> {
   const shown = useRef<Shown<Rows[N]> | null>(null);
   const flight = useRef<Flight | null>(null);
   const [source] = useState(() => Symbol(query.name));
-  const [, setCount] = useState(0);
+  const [count, setCount] = useState(0);
 
   useEffect(() => {
     // A slow answer is waited for, not asked for once more.
@@ -131,10 +133,11 @@ export function useQuery<N extends keyof Rows>(query: Query<N>): Live<Rows[N]> {
   );
 
   const current = shown.current;
-  if (current?.key === key) return { answer: current.answer, stale: false };
+  if (current?.key === key) return { answer: current.answer, stale: false, settled: true };
   const kept = answers.get(key) as Answer<Rows[N]> | undefined;
-  if (kept) return { answer: kept, stale: false };
-  return { answer: current?.subject === subject ? current.answer : undefined, stale: true };
+  if (kept) return { answer: kept, stale: false, settled: true };
+  const earlier = current?.subject === subject ? current.answer : undefined;
+  return { answer: earlier, stale: true, settled: count > 0 };
 }
 
 /** What is no query, asked again every few seconds, while paused too. */

@@ -77,6 +77,24 @@ export async function journeyIn(browser, home, run, options) {
   await page.close();
 }
 
+/**
+ * Answers some requests in the collector's place. `answer` returns undefined for the others, or a promise
+ * of either.
+ */
+export async function intercept(page, answer) {
+  await page.setRequestInterception(true);
+  page.on('request', async (request) => {
+    const body = await answer(new URL(request.url()));
+    if (!body) return void request.continue();
+    const { status = 200, ...rest } = body;
+    return void request.respond({
+      status,
+      contentType: 'application/json',
+      body: JSON.stringify(rest),
+    });
+  });
+}
+
 /** The full names of the functions in the list, from top to bottom. */
 export const functionsShown = (page) =>
   page.$$eval('.functions tbody a.function-link', (links) => links.map((a) => a.title));

@@ -40,6 +40,30 @@ test('rows become a tree, and a tree boxes side by side', () => {
   assert.equal(flame.treeOf([]).value, 0);
 });
 
+test('a frame is found by its path, and in its place the nearest above it', () => {
+  const root = flame.treeOf(ROWS);
+  const there = ['start', 'shop::pay', 'shop::pay'];
+  assert.equal(flame.nearest(root, there).node.value, 30);
+  const gone = flame.nearest(root, ['start', 'other', 'gone']);
+  assert.deepEqual([gone.node.label, gone.path], ['other', ['start', 'other']]);
+  const boxes = flame.boxesOf(root, 0.35);
+  const labelAt = (path) => boxes[flame.boxAt(boxes, path)].node.label;
+  assert.equal(labelAt(['start', 'shop::pay', 'sleep']), 'sleep');
+  // It is too narrow to be drawn.
+  assert.equal(labelAt(['start', 'other']), 'start');
+  assert.equal(labelAt(['elsewhere']), 'all');
+  const zoomed = flame.nearest(root, ['start', 'shop::pay']);
+  assert.deepEqual(
+    flame.boxesOf(zoomed.node, 0, zoomed.path).map((b) => b.path.join(' > ')),
+    [
+      'start > shop::pay',
+      'start > shop::pay > sleep',
+      'start > shop::pay > shop::pay',
+      'start > shop::pay > shop::pay > sleep',
+    ],
+  );
+});
+
 test('a sandwich counts a recursion once', () => {
   const { callers, callees } = flame.sandwich(flame.treeOf(ROWS), 'shop::pay');
   assert.equal(callees.value, 70);

@@ -6,7 +6,14 @@ import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 
 import { startServer } from '../dev/server.mjs';
-import { expected, functionsShown, openBrowser, openPage, waitForFunctions } from './browser.mjs';
+import {
+  expected,
+  functionsShown,
+  intercept,
+  openBrowser,
+  openPage,
+  waitForFunctions,
+} from './browser.mjs';
 
 let browser;
 let home;
@@ -14,21 +21,6 @@ let close;
 
 before(async () => ({ browser, home, close } = await openBrowser()));
 after(() => close?.());
-
-/** Answers some requests in the collector's place. `answer` returns undefined for the others. */
-async function intercept(page, answer) {
-  await page.setRequestInterception(true);
-  page.on('request', (request) => {
-    const body = answer(new URL(request.url()));
-    if (!body) return void request.continue();
-    const { status = 200, ...rest } = body;
-    return void request.respond({
-      status,
-      contentType: 'application/json',
-      body: JSON.stringify(rest),
-    });
-  });
-}
 
 const textOf = (page, selector) => page.$eval(selector, (e) => e.textContent);
 

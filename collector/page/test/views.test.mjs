@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { expected, journeyIn, openBrowser, openPage, waitForFunctions } from './browser.mjs';
+import {
+  expected,
+  intercept,
+  journeyIn,
+  openBrowser,
+  openPage,
+  waitForFunctions,
+} from './browser.mjs';
 
 let browser;
 let home;
@@ -81,6 +88,56 @@ test('the flame graph is walked by key, marked, and turned around a frame', () =
     assert.ok(parameter(page, 'frame').length > 0);
     await page.locator('.sandwich .flame-note button').click();
     await page.waitForSelector('.sandwich', { hidden: true });
+  }));
+
+test('fresh rows leave focus and zoom of the flame graph at the frames that they are at', () =>
+  journey(async (page) => {
+    const graph = (...frames) =>
+      frames.map(([level, label, value]) => ({ level, label, value, self: 0 }));
+    const outer = [[0, 'all', 100], [1, 'start', 100]];
+    let data = graph(...outer, [2, 'b', 60], [3, 'c', 60], [2, 'd', 40]);
+    await intercept(page, ({ pathname }) => (pathname.endsWith('/flame') ? { data } : undefined));
+    const answer = async (rows, shown) => {
+      data = rows;
+      const has = (label) =>
+        [...document.querySelectorAll('.flame-frame')].some((f) => f.ariaLabel.startsWith(label));
+      await page.waitForFunction(has, {}, shown);
+    };
+    const focused = () => page.evaluate(() => document.activeElement.ariaLabel);
+    await page.goto(functionUrl());
+    await page.waitForSelector('.flame-frame');
+    await focus(page, '.flame-frame');
+    for (const key of ['Down', 'Down', 'Down']) await page.keyboard.press(`Arrow${key}`);
+    assert.match(await focused(), /^c: /);
+    await answer(graph(...outer, [2, 'a', 70], [2, 'b', 30], [3, 'c', 30]), 'a: ');
+    assert.match(await focused(), /^c: 30 ns/);
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.querySelectorAll('.flame-frame').length === 1);
+    await answer(graph(...outer, [2, 'b', 50], [3, 'c', 50], [4, 'e', 20]), 'e: ');
+    assert.match(await focused(), /^c: 50 ns/);
+    // Of a frame that is gone, the one above it is what is left.
+    await answer(graph(...outer, [2, 'b', 80], [3, 'f', 20]), 'f: ');
+    assert.match(await focused(), /^b: 80 ns/);
+  }));
+
+test('what answers late moves nothing that is shown, and what is refused holds nothing up', () =>
+  journey(async (page) => {
+    let release;
+    const released = new Promise((resolve) => (release = resolve));
+    await intercept(page, ({ pathname }) =>
+      pathname.endsWith('/durations') ? released.then(() => ({ status: 200 })) : undefined,
+    );
+    const flame = page.waitForResponse((response) => response.url().includes('/query/flame'));
+    await page.goto(functionUrl());
+    await page.waitForSelector('.facts');
+    await flame;
+    const frame = () => new Promise((drawn) => requestAnimationFrame(drawn));
+    for (let drawn = 0; drawn < 5; drawn += 1) await page.evaluate(frame);
+    assert.equal(await page.$('.flame-frame'), null, 'it would move down');
+    // An answer without rows is an error.
+    release();
+    await page.waitForSelector('.flame-frame');
+    await page.waitForSelector('.polls tbody tr');
   }));
 
 test('two ranges, and two versions, are compared', () =>

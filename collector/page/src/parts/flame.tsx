@@ -1,9 +1,9 @@
 // A flame graph, root on top: a width is blocked time. Arrow keys walk it, Enter zooms.
 
-import { useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 
-import { boxesOf } from '../flame';
-import type { Box, Node } from '../flame';
+import { boxAt, boxesOf, keyOf, nearest } from '../flame';
+import type { Box, Node, Path } from '../flame';
 import { duration, share } from '../format';
 import { splitFunction } from '../names';
 import { useWidth } from './chart';
@@ -25,32 +25,39 @@ interface FlameProps {
 
 export function Flame({ root, label, marked = '', changeOf, onChoose }: FlameProps) {
   const [box, width] = useWidth();
-  const [zoom, setZoom] = useState<Node | null>(null);
-  const [at, setAt] = useState(0);
-  const whole = zoom ?? root;
-  const boxes = boxesOf(whole, LEAST_PX / Math.max(1, width));
+  // By their paths: fresh rows may put a frame elsewhere.
+  const [zoom, setZoom] = useState<Path>([]);
+  const [at, setAt] = useState<Path>([]);
+  const whole = nearest(root, zoom);
+  const boxes = boxesOf(whole.node, LEAST_PX / Math.max(1, width), whole.path);
   const depth = boxes.reduce((max, b) => Math.max(max, b.depth), 0) + 1;
-  const current = boxes[at] ? at : 0;
+  const current = boxAt(boxes, at);
+  const graph = useFocusKept(current);
   const walk = (event: KeyboardEvent) => {
     const to = neighbour(boxes, current, event.key);
     if (to === null) return;
     event.preventDefault();
-    setAt(to);
-    const graph = event.currentTarget as Element;
-    graph.querySelectorAll<SVGGElement>('.flame-frame')[to]?.focus();
+    focusFrame(graph.current, to);
   };
-  const open = (of: Box) => (of.node === whole ? setZoom(null) : setZoom(of.node));
+  const open = ({ node, path }: Box) => setZoom(node === whole.node ? [] : path);
   return (
     <div class="flame" ref={box}>
-      {zoom && (
-        <button type="button" class="button mute" onClick={() => setZoom(null)}>
+      {whole.path.length > 0 && (
+        <button type="button" class="button mute" onClick={() => setZoom([])}>
           Show all
         </button>
       )}
-      <svg width={width} height={depth * ROW} role="group" aria-label={label} onKeyDown={walk}>
+      <svg
+        ref={graph}
+        width={width}
+        height={depth * ROW}
+        role="group"
+        aria-label={label}
+        onKeyDown={walk}
+      >
         {boxes.map((b, i) => (
           <Frame
-            key={i}
+            key={keyOf(b.path)}
             box={b}
             width={width}
             total={root.value}
@@ -58,7 +65,7 @@ export function Flame({ root, label, marked = '', changeOf, onChoose }: FlamePro
             marked={marked !== '' && b.node.label.toLowerCase().includes(marked)}
             change={changeOf?.(b.node.label)}
             onOpen={() => open(b)}
-            onFocus={() => setAt(i)}
+            onFocus={() => setAt(b.path)}
           />
         ))}
       </svg>
@@ -76,6 +83,20 @@ export function Flame({ root, label, marked = '', changeOf, onChoose }: FlamePro
       )}
     </div>
   );
+}
+
+const focusFrame = (graph: SVGSVGElement | null, index: number) =>
+  graph?.querySelectorAll<SVGGElement>('.flame-frame')[index]?.focus();
+
+/** A frame that had the focus and is moved, or goes, leaves it to the one that is current then. */
+function useFocusKept(current: number) {
+  const graph = useRef<SVGSVGElement>(null);
+  const hasFocus = () => graph.current?.contains(document.activeElement) ?? false;
+  const had = hasFocus();
+  useLayoutEffect(() => {
+    if (had && !hasFocus()) focusFrame(graph.current, current);
+  });
+  return graph;
 }
 
 interface FrameProps {

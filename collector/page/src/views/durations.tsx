@@ -7,6 +7,7 @@ import { useQuery } from '../live';
 import { Name } from '../parts/cells';
 import { Heatmap } from '../parts/heatmap';
 import { Table } from '../parts/table';
+import { useTurn } from '../parts/turn';
 import { useRouter } from '../route';
 
 const ROWS = 12;
@@ -18,8 +19,9 @@ interface Subject {
 
 export function Durations(subject: Subject) {
   const { route, replace } = useRouter();
-  const { answer, stale } = useQuery({ name: 'durations', ...subject, limit: 10_000 });
-  const heat = answer ? heatOf(answer.rows) : null;
+  const { answer, stale, settled } = useQuery({ name: 'durations', ...subject, limit: 10_000 });
+  const isShown = useTurn(1, settled);
+  const heat = answer && isShown ? heatOf(answer.rows) : null;
   if (!heat) return null;
   const region = parsePick(route.pick);
   const pick = (picked: Region | null) =>

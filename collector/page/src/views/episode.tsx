@@ -57,15 +57,14 @@ function Episode({ episode }: { episode: EpisodeRow }) {
   const to = Math.max(episode.ended_ms ?? 0, episode.started_ms + 1);
   const of = { function: episode.function, service: episode.service, instance: episode.instance };
   const range = { from: episode.started_ms - 1, to: to + 1 };
-  const polls = useQuery({ name: 'polls', ...of, range, limit: POLLS }).answer?.rows ?? [];
-  const stacks = useQuery({ name: 'stacks', ...of, range, limit: 50 }).answer?.rows;
-  const around = useQuery({
-    name: 'polls',
-    service: episode.service,
-    instance: episode.instance,
-    range,
-    limit: POLLS,
-  }).answer?.rows;
+  const ofPolls = useQuery({ name: 'polls', ...of, range, limit: POLLS });
+  const ofStacks = useQuery({ name: 'stacks', ...of, range, limit: 50 });
+  const { service, instance } = episode;
+  const ofThreads = useQuery({ name: 'polls', service, instance, range, limit: POLLS });
+  const polls = ofPolls.answer?.rows ?? [];
+  const stacks = ofStacks.answer?.rows;
+  const around = ofThreads.answer?.rows;
+  const areKnown = ofPolls.settled && ofStacks.settled && ofThreads.settled;
   const [chosen, setChosen] = useState('');
   // Of those with a stack, if there are any: that is what one came for.
   const taken = polls.filter((p) => p.stack_id !== '');
@@ -79,23 +78,28 @@ function Episode({ episode }: { episode: EpisodeRow }) {
       <section class="card" aria-label="Cost">
         <EpisodeFacts episode={episode} />
       </section>
-      <section class="card">
-        <h2>
-          Threads of the instance meanwhile{' '}
-          {around?.length === POLLS && <small>the last {count(POLLS)} slow polls of it</small>}
-        </h2>
-        <Lanes
-          polls={around ?? polls}
-          from={range.from}
-          to={range.to}
-          now={to}
-          label="Slow polls by thread"
-          {...(shown && { chosen: shown.span_id })}
-          onChoose={(poll) => setChosen(poll.span_id)}
-        />
-      </section>
-      {shown && <Poll poll={shown} stacks={stacks} polls={polls} onChoose={setChosen} />}
-      <Waited episode={episode} />
+      {!areKnown && <Waiting title="" />}
+      {areKnown && (
+        <section class="card">
+          <h2>
+            Threads of the instance meanwhile{' '}
+            {around?.length === POLLS && <small>the last {count(POLLS)} slow polls of it</small>}
+          </h2>
+          <Lanes
+            polls={around ?? polls}
+            from={range.from}
+            to={range.to}
+            now={to}
+            label="Slow polls by thread"
+            {...(shown && { chosen: shown.span_id })}
+            onChoose={(poll) => setChosen(poll.span_id)}
+          />
+        </section>
+      )}
+      {areKnown && shown && (
+        <Poll poll={shown} stacks={stacks} polls={polls} onChoose={setChosen} />
+      )}
+      {areKnown && <Waited episode={episode} />}
     </>
   );
 }

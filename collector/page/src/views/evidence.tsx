@@ -8,6 +8,7 @@ import { CauseTag, Name } from '../parts/cells';
 import { Link } from '../parts/link';
 import { Table } from '../parts/table';
 import type { Column } from '../parts/table';
+import { useTurn } from '../parts/turn';
 import { useRouter } from '../route';
 import { TraceLink } from './episode';
 
@@ -21,7 +22,7 @@ interface Subject {
 export function Episodes(subject: Subject) {
   const live = useQuery({ name: 'episodes', ...subject, limit: LIMIT });
   return (
-    <Section id="episodes" title="Episodes" live={live} none="No episode in this range.">
+    <Section place={4} id="episodes" title="Episodes" live={live} none="No episode in this range.">
       {(rows, now) => (
         <Table
           caption="Episodes, the newest first"
@@ -39,7 +40,7 @@ export function Episodes(subject: Subject) {
 export function Polls(subject: Subject) {
   const live = useQuery({ name: 'polls', ...subject, limit: LIMIT });
   return (
-    <Section id="polls" title="Slow polls" live={live} none="No slow poll in this range.">
+    <Section place={5} id="polls" title="Slow polls" live={live} none="No slow poll in this range.">
       {(rows, now) => (
         <Table
           caption="Slow polls, the newest first"
@@ -55,6 +56,7 @@ export function Polls(subject: Subject) {
 }
 
 interface SectionProps<R> {
+  place: number;
   id: string;
   title: string;
   live: Live<R>;
@@ -62,7 +64,10 @@ interface SectionProps<R> {
   children: (rows: R[], now: number) => preact.JSX.Element;
 }
 
-function Section<R>({ id, title, live: { answer, stale }, none, children }: SectionProps<R>) {
+function Section<R>({ place, id, title, live, none, children }: SectionProps<R>) {
+  const { answer, stale, settled } = live;
+  const isShown = useTurn(place, settled);
+  if (!isShown) return null;
   const rows = answer?.rows;
   return (
     <section class={stale && rows ? 'card stale' : 'card'} aria-busy={stale}>

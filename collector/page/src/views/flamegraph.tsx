@@ -12,6 +12,7 @@ import { useQuery, WindowContext } from '../live';
 import { Name } from '../parts/cells';
 import { Flame } from '../parts/flame';
 import { Table } from '../parts/table';
+import { useTurn } from '../parts/turn';
 import { useRouter } from '../route';
 
 const STACKS = 500;
@@ -28,10 +29,12 @@ export function FlameGraph(subject: Subject) {
   const [outer, setOuter] = useState(false);
   const { version, versus, frame } = route;
   const choice = version ? { ...subject, version } : subject;
-  const { answer, stale } = useQuery({ name: 'flame', ...choice, limit: STACKS });
+  const { answer, stale, settled } = useQuery({ name: 'flame', ...choice, limit: STACKS });
   const base = useQuery({ name: 'flame', ...subject, ...baseOf(versus), limit: STACKS });
-  const versions = useQuery({ name: 'function_versions', ...subject }).answer?.rows ?? [];
-  if (!answer || (answer.rows.length === 0 && !version)) return null;
+  const ofVersions = useQuery({ name: 'function_versions', ...subject });
+  const versions = ofVersions.answer?.rows ?? [];
+  const isShown = useTurn(2, settled && ofVersions.settled);
+  if (!answer || !isShown || (answer.rows.length === 0 && !version)) return null;
   const whole = treeOf(answer.rows);
   const inner = trimmed(whole, subject.function);
   const root = outer ? whole : inner;

@@ -10,6 +10,7 @@ import { BlockedChart } from '../parts/chart';
 import { Facts } from '../parts/facts';
 import { Link } from '../parts/link';
 import { MuteControl, muteInWords } from '../parts/mute';
+import { InTurn, useTurn } from '../parts/turn';
 import { Waiting } from '../parts/waiting';
 import { RANGES, useRouter } from '../route';
 import type { Route } from '../route';
@@ -21,21 +22,35 @@ import { StateBadge } from './functions';
 import { Stacks } from './stacks';
 
 export function FunctionView() {
+  return (
+    <InTurn>
+      <Sections />
+    </InTurn>
+  );
+}
+
+function Sections() {
   const { route } = useRouter();
   const service = route.in || route.service;
   const subject = { function: route.function, service };
   const top = useQuery({ name: 'top', ...subject });
   const everything = useQuery({ name: 'top', service: '', limit: 500 });
   const total = everything.answer?.rows.reduce((sum, r) => sum + r.blocked_ns, 0);
-  const issues = useQuery({ name: 'issues', ...subject }).answer?.rows ?? [];
+  const issues = useQuery({ name: 'issues', ...subject });
   const { answer, stale } = top;
+  const shown = useTurn(0, top.settled && issues.settled) ? answer : undefined;
   return (
-    <div class={stale && answer ? 'stale' : ''} aria-busy={stale}>
-      <Heading route={route} rows={answer?.rows ?? []} issues={issues} service={service} />
-      {!answer && <Waiting title="" />}
-      {answer && answer.rows.length === 0 && <Quiet route={route} />}
-      {answer && answer.rows.length > 0 && (
-        <Cost rows={answer.rows} window={answer.window} total={total} />
+    <div class={stale && shown ? 'stale' : ''} aria-busy={stale}>
+      <Heading
+        route={route}
+        rows={shown?.rows ?? []}
+        issues={(shown && issues.answer?.rows) ?? []}
+        service={service}
+      />
+      {!shown && <Waiting title="" />}
+      {shown && shown.rows.length === 0 && <Quiet route={route} />}
+      {shown && shown.rows.length > 0 && (
+        <Cost rows={shown.rows} window={shown.window} total={total} />
       )}
       <Durations {...subject} />
       <FlameGraph {...subject} />

@@ -5,6 +5,7 @@ import type { StackRow } from '../api';
 import { count, duration, share } from '../format';
 import { useQuery } from '../live';
 import { CauseTag, CopiedId, Name } from '../parts/cells';
+import { useTurn } from '../parts/turn';
 
 const LIMIT = 5;
 
@@ -14,10 +15,11 @@ interface Subject {
 }
 
 export function Stacks(subject: Subject) {
-  const { answer, stale } = useQuery({ name: 'stacks', ...subject, limit: LIMIT });
+  const { answer, stale, settled } = useQuery({ name: 'stacks', ...subject, limit: LIMIT });
   const rows = answer?.rows ?? [];
+  const isShown = useTurn(3, settled);
   // A sender without stacks has none to show, and needs no word about it.
-  if (rows.length === 0) return null;
+  if (!isShown || rows.length === 0) return null;
   const total = rows.reduce((sum, row) => sum + row.blocked_ns, 0);
   return (
     <section class={stale ? 'card stale' : 'card'} aria-busy={stale}>
