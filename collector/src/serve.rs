@@ -346,9 +346,9 @@ async fn migrate(
             Ok(())
         }
         // Only the first start needs ClickHouse, or nobody would notice a wrong address.
-        Err(MigrateError::Store(error @ StoreError::Unreachable { .. }))
-            if !recovered.is_empty() =>
-        {
+        Err(MigrateError::Store(
+            error @ (StoreError::Unreachable { .. } | StoreError::Slow { .. }),
+        )) if !recovered.is_empty() => {
             tracing::warn!("{error}; the log takes requests meanwhile");
             Ok(())
         }

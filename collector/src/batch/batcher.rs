@@ -226,7 +226,7 @@ impl Batcher {
     async fn recover(&mut self) -> Result<(), StoreError> {
         match timeout(RECOVER_TIME_MAX, self.read_back()).await {
             Ok(done) => done,
-            Err(_late) => Err(self.store.late(RECOVER_TIME_MAX)),
+            Err(_late) => Err(self.store.late(RECOVER_TIME_MAX).await),
         }
     }
 

@@ -491,7 +491,8 @@ fn now_ms() -> u64 {
 
 /// Why ClickHouse is away, when it is that.
 fn away(error: &StoreError) -> Option<String> {
-    matches!(error, StoreError::Unreachable { .. } | StoreError::Credentials { .. })
+    use StoreError::{Credentials, Slow, Unreachable};
+    matches!(error, Unreachable { .. } | Slow { .. } | Credentials { .. })
         .then(|| error.to_string())
 }
 

@@ -57,6 +57,7 @@ impl From<StoreError> for ApiError {
                 (StatusCode::SERVICE_UNAVAILABLE, "clickhouse_busy")
             }
             StoreError::Exception { .. } => (StatusCode::BAD_GATEWAY, "clickhouse_error"),
+            StoreError::Slow { .. } => (StatusCode::GATEWAY_TIMEOUT, "clickhouse_timeout"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "clickhouse_unavailable"),
         };
         let hint = match code {
@@ -91,7 +92,9 @@ mod tests {
         let url = || "http://clickhouse:8123".to_owned();
         let exception = |code| StoreError::Exception { code, reason: "so it says".to_owned() };
         let away = StoreError::Unreachable { url: url(), reason: "refused".to_owned() };
+        let slow = StoreError::Slow { url: url(), reason: "no answer within 10 s".to_owned() };
         for (error, status, code) in [
+            (slow, 504, "clickhouse_timeout"),
             (exception(159), 504, "clickhouse_timeout"),
             (exception(241), 503, "clickhouse_busy"),
             (exception(60), 502, "clickhouse_error"),

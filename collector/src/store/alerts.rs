@@ -125,7 +125,7 @@ impl Store {
                 let Compact { meta, data } = answer?;
                 Ok(Answer { columns: meta.iter().map(Meta::column).collect(), rows: data })
             }
-            Err(_late) => Err(self.late(within)),
+            Err(_late) => Err(self.late(within).await),
         }
     }
 
@@ -198,7 +198,10 @@ impl Store {
     {
         let kept = self.insert::<T>(table, "", rows.to_vec());
         let in_time = tokio::time::timeout(HISTORY_TIME_MAX, kept).await;
-        in_time.unwrap_or_else(|_late| Err(self.late(HISTORY_TIME_MAX)))
+        match in_time {
+            Ok(done) => done,
+            Err(_late) => Err(self.late(HISTORY_TIME_MAX).await),
+        }
     }
 
     /// Says that an evaluator is there, and asks which one leads of those heard of within so many
@@ -216,7 +219,10 @@ impl Store {
             asked.fetch_one::<String>().await.map_err(|e| self.explain(&e))
         };
         let in_time = tokio::time::timeout(HISTORY_TIME_MAX, both).await;
-        in_time.unwrap_or_else(|_late| Err(self.late(HISTORY_TIME_MAX)))
+        match in_time {
+            Ok(done) => done,
+            Err(_late) => Err(self.late(HISTORY_TIME_MAX).await),
+        }
     }
 
     /// The last that receivers were told, of each alert of each group, within so many seconds.
@@ -226,7 +232,7 @@ impl Store {
         let asked = asked.param("limit", LAST_TOLD_MAX).fetch_all::<LastTold>();
         match tokio::time::timeout(HISTORY_TIME_MAX, asked).await {
             Ok(answer) => answer.map_err(|error| self.explain(&error)),
-            Err(_late) => Err(self.late(HISTORY_TIME_MAX)),
+            Err(_late) => Err(self.late(HISTORY_TIME_MAX).await),
         }
     }
 

@@ -163,8 +163,13 @@ impl Store {
             .with_setting("insert_deduplication_token", token)
             .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1");
         for row in rows {
-            insert.write(&row).await.map_err(|e| self.explain(&e))?;
+            if let Err(error) = insert.write(&row).await {
+                return Err(self.explain_late(&error, TIMEOUT).await);
+            }
         }
-        insert.end().await.map_err(|e| self.explain(&e))
+        match insert.end().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.explain_late(&error, TIMEOUT).await),
+        }
     }
 }

@@ -15,7 +15,7 @@ impl Store {
             Ok(Ok(true)) => Ok(true),
             Ok(Ok(false)) => Err(StoreError::Missing { url: self.address.url.clone() }),
             Ok(Err(error)) => Err(self.explain(&error)),
-            Err(_late) => Err(self.late(ANSWER_TIME_MAX)),
+            Err(_late) => Err(self.late(ANSWER_TIME_MAX).await),
         }
     }
 

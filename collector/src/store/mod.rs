@@ -14,7 +14,9 @@ mod rows;
 
 use std::time::Duration;
 
+use axum::http::Uri;
 use clickhouse::Client;
+use tokio::net::TcpStream;
 
 pub(crate) use alerts::{LastTold, NotificationRow, Times, TransitionRow};
 pub(crate) use cluster::Cluster;
@@ -58,6 +60,17 @@ pub(crate) enum StoreError {
         /// Where.
         url: String,
         /// What the connection said.
+        reason: String,
+    },
+    /// It takes connections, and does not answer in time.
+    #[error(
+        "ClickHouse at {url} is too slow: it takes connections, but gave {reason}. It has too much to \
+         do, or too little to do it with: see what runs there in system.processes"
+    )]
+    Slow {
+        /// Where.
+        url: String,
+        /// How long it was waited for.
         reason: String,
     },
     /// It does not know the user, or the password is wrong.
@@ -122,6 +135,8 @@ const ROW_CODES: [u32; 22] = [
 ];
 /// How long a question that takes no work may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a connection may take, to tell a server that is slow from one that is away.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
 /// ClickHouse's codes for users that it does not let in: UNKNOWN_USER, WRONG_PASSWORD,
 /// REQUIRED_PASSWORD, AUTHENTICATION_FAILED, ACCESS_DENIED.
 const CREDENTIAL_CODES: [u32; 5] = [192, 193, 194, 516, 497];
@@ -147,14 +162,36 @@ impl Store {
         let asked = client.query_raw(&catalog::statement("server_version")).fetch_one::<String>();
         match tokio::time::timeout(ANSWER_TIME_MAX, asked).await {
             Ok(answer) => answer.map_err(|e| self.explain(&e)),
-            Err(_late) => Err(self.late(ANSWER_TIME_MAX)),
+            Err(_late) => Err(self.late(ANSWER_TIME_MAX).await),
         }
     }
 
-    /// What it is that no answer came in this time.
-    pub(crate) fn late(&self, waited: Duration) -> StoreError {
+    /// What it is that no answer came in this time: whether connections are taken there tells.
+    pub(crate) async fn late(&self, waited: Duration) -> StoreError {
         let reason = format!("no answer within {} s", waited.as_secs());
-        StoreError::Unreachable { url: self.address.url.clone(), reason }
+        let url = self.address.url.clone();
+        if self.takes_connections().await {
+            StoreError::Slow { url, reason }
+        } else {
+            StoreError::Unreachable { url, reason }
+        }
+    }
+
+    async fn takes_connections(&self) -> bool {
+        let Ok(uri) = self.address.url.parse::<Uri>() else { return false };
+        let Some(host) = uri.host() else { return false };
+        let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        let address = (host.trim_matches(['[', ']']), uri.port_u16().unwrap_or(usual));
+        let connected = tokio::time::timeout(CONNECT_TIME_MAX, TcpStream::connect(address)).await;
+        connected.is_ok_and(|connected| connected.is_ok())
+    }
+
+    /// As `explain`, of what is waited for so long at most.
+    async fn explain_late(&self, error: &clickhouse::error::Error, waited: Duration) -> StoreError {
+        match error {
+            clickhouse::error::Error::TimedOut => self.late(waited).await,
+            _ => self.explain(error),
+        }
     }
 
     /// Tells what an error of the client means for whoever has to act on it.
@@ -203,7 +240,24 @@ fn exception_code(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{exception_code, one_line};
+    use std::time::Duration;
+
+    use super::{Address, Store, StoreError, exception_code, one_line};
+
+    #[tokio::test]
+    async fn who_takes_connections_and_does_not_answer_is_slow_and_not_away() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (user, password) = (String::new(), String::new());
+        let store = Store::new(Address { url, user, password, database: "holdup".to_owned() });
+        let late = || store.late(Duration::from_secs(10));
+        let slow = late().await;
+        assert!(matches!(slow, StoreError::Slow { .. }), "{slow}");
+        assert!(slow.to_string().contains("takes connections, but gave no answer within 10 s"));
+        drop(listener);
+        let away = late().await;
+        assert!(matches!(away, StoreError::Unreachable { .. }), "{away}");
+    }
 
     #[test]
     fn the_code_of_an_exception_is_found() {

@@ -29,6 +29,9 @@ impl Store {
     pub(crate) async fn keep_mute(&self, mute: MuteRow) -> Result<(), StoreError> {
         let kept = self.insert::<MuteRow>("mutes", "", vec![mute]);
         let in_time = tokio::time::timeout(ANSWER_TIME_MAX, kept).await;
-        in_time.unwrap_or_else(|_late| Err(self.late(ANSWER_TIME_MAX)))
+        match in_time {
+            Ok(done) => done,
+            Err(_late) => Err(self.late(ANSWER_TIME_MAX).await),
+        }
     }
 }
