@@ -1,15 +1,20 @@
 //! `holdup query` and `holdup export`, of a collector that has polls.
 
 use holdup_tests::collector::Collector;
+use holdup_tests::json_of;
 use serde_json::Value;
 
 use super::{Poll, holdup, now_ms};
+
+/// The tag of an XML file's root, by Python's reader.
+const READ_SVG: &str = "import json, sys, xml.etree.ElementTree as x; \
+    print(json.dumps(x.parse(sys.argv[1]).getroot().tag))";
 
 fn with_polls() -> Collector {
     let data = tempfile::tempdir().expect("a folder");
     let collector = Collector::start_in(data, &[]);
     let now = now_ms();
-    for (id, function, leaf) in [(1, "shop::pay", "sleep"), (2, "shop::list", "read")] {
+    for (id, function, leaf) in [(1, "shop::pay", "\u{1b}[31msleep"), (2, "shop::list", "read")] {
         let stack = format!("libc::{leaf}\nshop::db::wait\n{function}");
         Poll { stack: &stack, ..Poll::of(function, id, now - 5_000) }.send(&collector);
     }
@@ -49,7 +54,7 @@ fn stacks_are_written_in_every_format_for_the_functions_that_are_named() {
         exported.stdout
     };
     let folded = export(&["folded", "shop::pay"]);
-    assert_eq!(folded.trim(), "shop::pay;shop::db::wait;libc::sleep 50000000");
+    assert_eq!(folded.trim(), "shop::pay;shop::db::wait;libc::\u{1b}[31msleep 50000000");
     let both = export(&["folded", "shop::pay", "shop::list", "shop::pay"]);
     assert_eq!(both.trim().lines().count(), 2, "each stack counts once: {both}");
     assert_eq!(export(&["folded"]).lines().count(), 2);
@@ -58,12 +63,17 @@ fn stacks_are_written_in_every_format_for_the_functions_that_are_named() {
     assert_eq!(of["profiles"][0]["endValue"], 50_000_000);
     let of: Value = serde_json::from_str(&export(&["firefox", "shop::pay"])).expect("JSON");
     assert!(of["threads"].is_array(), "{of}");
-    assert!(export(&["svg", "shop::pay"]).contains("shop::db::wait"));
+    let svg = export(&["svg", "shop::pay"]);
+    assert!(svg.contains("shop::db::wait") && svg.contains("libc::\u{fffd}[31msleep"), "{svg}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("shop.svg");
+    std::fs::write(&file, svg).expect("written");
+    let root = json_of(READ_SVG, &file).expect("it is XML");
+    assert_eq!(root, "{http://www.w3.org/2000/svg}svg");
     let csv = export(&["csv", "shop::pay", "shop::list"]);
     assert_eq!(csv.matches("\"stack_id\"").count(), 1, "one heading: {csv}");
     assert_eq!(csv.trim().lines().count(), 3, "{csv}");
 
-    let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("shop.pb.gz");
     export(&["pprof", "--out", file.to_str().expect("text")]);
     assert_eq!(&std::fs::read(file).expect("it is written")[..2], [0x1f, 0x8b], "gzip");

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::ask::{Address, Choice};
 use super::query::{self, Output, QueryArgs};
+use super::text::visible;
 
 /// How long a service may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -79,9 +80,9 @@ fn ask(endpoint: &str, output: Output) -> anyhow::Result<String> {
 
 /// Without control characters: a name must not be able to drive the terminal.
 fn print(text: &str) -> anyhow::Result<()> {
-    let visible = text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c });
-    let visible = visible.collect::<String>();
-    match writeln!(std::io::stdout().lock(), "{}", visible.trim_end()) {
+    let shown = text.chars().map(|c| if c == '\n' { c } else { visible(c) });
+    let shown = shown.collect::<String>();
+    match writeln!(std::io::stdout().lock(), "{}", shown.trim_end()) {
         // A pager that was closed has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write the answer"),

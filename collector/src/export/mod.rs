@@ -216,17 +216,23 @@ pub(crate) fn picture(profile: &Profile) -> Result<Vec<u8>, ExportError> {
 fn flame_graph(profile: &Profile, answers_clicks: bool) -> Result<Vec<u8>, ExportError> {
     let mut options = Options::default();
     options.no_javascript = !answers_clicks;
-    options.title = profile.title.chars().take(100).collect();
+    options.title = profile.title.chars().map(in_xml).take(100).collect();
     options.subtitle = Some("blocked time: a width is how long polls held a thread".to_owned());
     options.count_name = "ns".to_owned();
     options.name_type = String::new();
     options.colors = Palette::Multi(MultiPalette::Rust);
     options.hash = true;
     options.font_type = "ui-monospace, monospace".to_owned();
-    let (mut svg, lines) = (Vec::new(), folded(profile));
+    let lines = folded(profile).into_iter().map(|line| line.chars().map(in_xml).collect());
+    let (mut svg, lines) = (Vec::new(), lines.collect::<Vec<String>>());
     flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut svg)
         .map_err(|error| ExportError::Write(error.to_string()))?;
     Ok(svg)
+}
+
+/// The character, or one that stands for it: XML has none that controls, however it is written.
+fn in_xml(c: char) -> char {
+    if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c }
 }
 
 #[cfg(test)]
@@ -278,6 +284,20 @@ mod tests {
         let svg = String::from_utf8(super::picture(&profile()).unwrap()).unwrap();
         assert!(svg.contains("shop::pay") && !svg.contains("<script"), "{svg}");
         assert!(!svg.contains("onload") && svg.ends_with("</svg>"), "{svg}");
+    }
+
+    #[test]
+    fn a_flame_graph_is_xml_whatever_names_hold() {
+        let name = "\0evil\u{1b}[31m\r\n\u{85}\u{fffe}\u{ffff}&\"'</svg>\u{202e}name";
+        let stacks =
+            vec![Stack { frames: vec![name.to_owned(); 2], blocked_ns: 70_000_000, polls: 2 }];
+        let named = Profile { title: name.to_owned(), stacks, ..profile() };
+        for svg in [Format::Svg.write(&named).unwrap(), super::picture(&named).unwrap()] {
+            let text = String::from_utf8(svg).unwrap();
+            let controls = |c: char| c.is_control() && c != '\n' || matches!(c, '\u{fffe}'..);
+            assert_eq!(text.matches(controls).count(), 0, "{text}");
+            assert!(text.contains("evil\u{fffd}[31m") && !text.contains("&#x1b"), "{text}");
+        }
     }
 
     #[test]
