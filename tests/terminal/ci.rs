@@ -1,5 +1,8 @@
 //! `holdup ci`: exit codes, the baseline, and the reports.
 
+use std::path::Path;
+use std::process::Command;
+
 use holdup_tests::collector::Collector;
 use holdup_tests::json_of;
 use serde_json::Value;
@@ -48,7 +51,11 @@ fn a_run_fails_for_what_is_not_in_its_baseline() {
     let tests = json_of(READ_JUNIT, junit.as_ref()).expect("it is XML");
     assert_eq!(tests["shop::pay"], serde_json::json!([]), "{tests}");
     assert_eq!(tests[HOSTILE_SHOWN], serde_json::json!(["new"]), "{tests}");
+    as_jenkins_takes_it(&junit);
     let read = std::fs::read_to_string(&sarif).expect("it is written");
+    // Types made of the schema that OASIS publishes: what is missing or unknown is an error.
+    let typed: serde_sarif::sarif::Sarif = serde_json::from_str(&read).expect("it is SARIF");
+    assert_eq!(typed.runs.len(), 1);
     let run: Value = serde_json::from_str(&read).expect("it is JSON");
     let levels: Vec<&Value> = run["runs"][0]["results"]
         .as_array()
@@ -57,4 +64,17 @@ fn a_run_fails_for_what_is_not_in_its_baseline() {
         .map(|r| &r["level"])
         .collect();
     assert_eq!(levels, ["error", "note"], "{run}");
+}
+
+/// Checks a JUnit file against the schema that Jenkins publishes.
+fn as_jenkins_takes_it(junit: &str) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../collector/page");
+    assert!(
+        page.join("node_modules").exists(),
+        "the page's packages are not installed: run `npm ci` in collector/page"
+    );
+    let mut node = Command::new("node");
+    let checked = node.args(["scripts/junit.mjs", junit]).current_dir(page).output();
+    let checked = checked.expect("node runs");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
