@@ -20,33 +20,38 @@ WITH
     150000 AS report_ms,
     -- A poll blocks now when it has not returned and at least this is known of it: the end of a shorter one may be on its way.
     500000000 AS certain_ns,
-    reported AS
+    -- Looked for once, and before their ends: a merge takes reports away that an end has replaced.
     (
-        SELECT
-            service, function, start, span_id,
-            argMax((self_ns, toString(cause), toString(blame_function), poll_spans.victims, toString(instance),
-                toString(thread_name), worker, trace_id), form) AS last_form
-        FROM poll_spans
-        WHERE stall AND start < range_to
-            AND start + toIntervalMillisecond(intDiv(duration_ns, 1000000) + report_ms) >= range_to
-            AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
-            AND ({function:String} = '' OR function = {function:String})
-            AND (empty({environment:Array(String)}) OR environment IN {environment:Array(String)})
-            AND (empty({version:Array(String)}) OR service_version IN {version:Array(String)})
-            AND (empty({instance:Array(String)}) OR instance IN {instance:Array(String)})
-        GROUP BY service, function, start, span_id
-    ),
+        SELECT groupArray((service_of, function_of, start, span_id, last_form))
+        FROM
+        (
+            SELECT
+                toString(service) AS service_of, toString(function) AS function_of, start, span_id,
+                argMax((self_ns, toString(cause), toString(blame_function), poll_spans.victims, toString(instance),
+                    toString(thread_name), worker, trace_id), form) AS last_form
+            FROM poll_spans
+            WHERE stall AND start < range_to
+                AND start + toIntervalMillisecond(intDiv(duration_ns, 1000000) + report_ms) >= range_to
+                AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
+                AND ({function:String} = '' OR function = {function:String})
+                AND (empty({environment:Array(String)}) OR environment IN {environment:Array(String)})
+                AND (empty({version:Array(String)}) OR service_version IN {version:Array(String)})
+                AND (empty({instance:Array(String)}) OR instance IN {instance:Array(String)})
+            GROUP BY service, function, start, span_id
+        )
+    ) AS reported,
     returned AS
     (
-        SELECT service, function, start, span_id
+        SELECT toString(service), toString(function), start, span_id
         FROM poll_spans
-        WHERE NOT stall AND start IN (SELECT start FROM reported)
-            AND service IN (SELECT service FROM reported)
-            AND function IN (SELECT function FROM reported)
+        WHERE NOT stall
+            AND service IN (SELECT arrayJoin(reported).1)
+            AND function IN (SELECT arrayJoin(reported).2)
+            AND start IN (SELECT arrayJoin(reported).3)
     )
 SELECT
-    service,
-    function,
+    report.1 AS service,
+    report.2 AS function,
     last_form.1 AS blocked_ns,
     last_form.2 AS cause,
     last_form.3 AS blame_function,
@@ -54,11 +59,11 @@ SELECT
     last_form.5 AS instance,
     last_form.6 AS thread_name,
     last_form.7 AS worker,
-    toUnixTimestamp64Milli(start) AS started_ms,
+    toUnixTimestamp64Milli(report.3) AS started_ms,
     lower(hex(last_form.8)) AS trace_id,
-    lower(hex(reported.span_id)) AS span_id
-FROM reported
-WHERE (service, function, start, span_id) NOT IN (SELECT * FROM returned)
+    lower(hex(report.4)) AS span_id
+FROM (SELECT arrayJoin(reported) AS report, report.5 AS last_form)
+WHERE (report.1, report.2, report.3, report.4) NOT IN (SELECT * FROM returned)
     AND last_form.1 >= certain_ns
-ORDER BY blocked_ns DESC, service, function, reported.span_id
+ORDER BY blocked_ns DESC, service, function, report.4
 LIMIT {limit:UInt32}
