@@ -29,7 +29,9 @@ struct Listening {
 
 /// Runs until the time is up or a signal comes, and prints the truth when all spans are sent.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(WORKERS).enable_all();
+    let runtime = holdup::watch_runtime(&mut builder).build()?;
     let watched =
         holdup::builder().service_name("demo").service_version(env!("CARGO_PKG_VERSION")).install();
     if let Err(error) = &watched {
