@@ -271,6 +271,7 @@ fn a_browser_logs_in_with_a_form_and_out_again() {
     for part in ["default-src 'none'", "form-action 'self'", "frame-ancestors 'none'"] {
         assert!(policy.contains(part), "{policy}");
     }
+    assert_eq!(shown.headers()["referrer-policy"], "same-origin", "else its origin is `null`");
     let shown = Answer::from(shown);
     assert!(shown.status == 401 && shown.text.contains("<form method=\"post\">"), "{shown:?}");
 

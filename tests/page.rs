@@ -3,6 +3,10 @@
 mod blocked;
 mod leaving;
 mod regained;
+mod session;
+
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -10,6 +14,24 @@ use holdup_tests::collector::{Answer, Collector, client, eventually, get, post};
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// Journeys of the page with collectors of their own, all of which must have been made.
+fn in_a_browser(name: &str, journeys: usize) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../collector/page");
+    assert!(
+        page.join("node_modules").exists(),
+        "the page's tests are not installed: run `npm ci` in collector/page, or `cargo xtask test`"
+    );
+    let ran = Command::new("node")
+        .args(["--test", "--test-reporter=tap", &format!("test/{name}.test.mjs")])
+        .current_dir(page)
+        .env("HOLDUP_PROGRAM", holdup_tests::program("holdup").expect("built"))
+        .output()
+        .expect("node runs");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}\n{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(said.contains(&format!("# pass {journeys}")), "each was made: {said}");
+}
 
 fn now_ms() -> u64 {
     let since = std::time::UNIX_EPOCH.elapsed().expect("it is past 1970");

@@ -29,11 +29,11 @@ export const newFolder = () => mkdtemp(join(tmpdir(), 'holdup-served-'));
 export const removeFolder = (folder) => rm(folder, { recursive: true, force: true });
 
 /** A running collector: where it listens, and a way to end it. */
-export async function serve(folder, { page = '127.0.0.1:0' } = {}) {
+export async function serve(folder, { page = '127.0.0.1:0', more = [] } = {}) {
   const any = '127.0.0.1:0';
   const listen = { grpc: any, http: any, page, engine: any };
   const addresses = Object.entries(listen).flatMap(([of, at]) => [`--${of}-listen`, at]);
-  const child = spawn(await program(), ['serve', '--data-dir', folder, ...addresses], {
+  const child = spawn(await program(), ['serve', '--data-dir', folder, ...addresses, ...more], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   const ended = once(child, 'exit');

@@ -33,12 +33,10 @@ export interface IssueRow {
   share: number;
   calls: number;
   max_ns: number;
-  p99_ns: number;
   cause: string;
   blame_function: string;
   blame_crate: string;
   victims: number;
-  instances: number;
   trend: TrendPoint[];
   stalled: number;
   first_seen_ms: number;
@@ -151,6 +149,8 @@ export interface Status {
   /** Where a trace is shown, with `{trace_id}` in its place; empty when that is not known. */
   trace_url?: string;
   log?: { refusing: string | null; all_stored: boolean; oldest_age_ms: number };
+  /** The name of the token that this browser logged in with; null where none is needed. */
+  token?: string | null;
   received_spans: number;
   ignored_spans: number;
   dropped_by_services: number;
@@ -293,6 +293,7 @@ export interface TaskRow {
 export interface RuntimeRow {
   service: string;
   instance: string;
+  version: string;
   runtime: string;
   workers: number;
   busy: number;
@@ -370,12 +371,18 @@ export interface Region {
 /** The collector answered, with a message for the user. */
 export class ApiError extends Error {}
 
+/** The session has ended: whoever looks has to log in again. */
+export class SessionEnded extends Error {}
+
 /** The collector did not answer. */
 export class ConnectionLost extends Error {}
 
 // The script's own address is the base: the page works wherever it is mounted.
 const BASE = new URL('api/v1/', import.meta.url);
 const TIMEOUT_MS = 30_000;
+
+/** Ends the session. */
+export const LOGOUT_URL = new URL('logout', import.meta.url).href;
 
 /** The collector serves the text; browsers scroll to the words after `:~:text=`. */
 export function adviceUrl({ id }: Advice): string {
@@ -495,6 +502,7 @@ async function fetchJson(
   // A proxy in between may answer with a text of its own.
   const body: unknown = await response.json().catch(() => null);
   if (response.ok && body !== null && typeof body === 'object') return body;
+  if (response.status === 401) throw new SessionEnded('Your session has ended: log in again.');
   const message = (body as { error?: { message?: unknown } } | null)?.error?.message;
   throw new ApiError(
     typeof message === 'string'

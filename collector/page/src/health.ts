@@ -3,8 +3,8 @@
 import { useEffect, useState } from 'preact/hooks';
 
 export interface Trouble {
-  /** No answer at all, rather than one that says what is wrong. */
-  lost: boolean;
+  /** No answer at all, none without a login, or one that says what is wrong. */
+  kind: 'lost' | 'ended' | 'refused';
   message: string;
 }
 
@@ -23,8 +23,8 @@ export function report(source: symbol, outcome: 'ok' | Trouble) {
 
 export const isTroubled = () => troubles.size > 0;
 
-/** A lost connection, or else the distinct messages. */
-export function useTroubles(): { lost: boolean; messages: string[] } {
+/** A session that has ended, a lost connection, or else the distinct messages. */
+export function useTroubles(): { ended: boolean; lost: boolean; messages: string[] } {
   const [, setCount] = useState(0);
   useEffect(() => {
     const listener = () => setCount((n) => n + 1);
@@ -34,6 +34,8 @@ export function useTroubles(): { lost: boolean; messages: string[] } {
     };
   }, []);
   const all = [...troubles.values()];
-  const messages = all.filter((t) => !t.lost).map((t) => t.message);
-  return { lost: all.some((t) => t.lost), messages: [...new Set(messages)] };
+  const ended = all.some((t) => t.kind === 'ended');
+  const lost = !ended && all.some((t) => t.kind === 'lost');
+  const messages = all.filter((t) => t.kind === 'refused').map((t) => t.message);
+  return { ended, lost, messages: ended || lost ? [] : [...new Set(messages)] };
 }

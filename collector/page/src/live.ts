@@ -4,9 +4,10 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useRef, useState } from 'preact/hooks';
 
-import { ApiError, ConnectionLost, fetchRows, fetchStatus } from './api';
+import { ApiError, ConnectionLost, fetchRows, fetchStatus, SessionEnded } from './api';
 import type { Query, Rows, Status } from './api';
 import { isTroubled, report } from './health';
+import type { Trouble } from './health';
 import { RANGES } from './route';
 import type { Route } from './route';
 
@@ -174,8 +175,9 @@ export function useRepeated<T>(
 /** The collector's own state. */
 export const useStatus = (): Status | undefined => useRepeated('status', fetchStatus);
 
-function troubleOf(error: unknown): { lost: boolean; message: string } {
-  if (error instanceof ConnectionLost) return { lost: true, message: error.message };
-  if (error instanceof ApiError) return { lost: false, message: error.message };
-  return { lost: false, message: String(error) };
+function troubleOf(error: unknown): Trouble {
+  if (error instanceof ConnectionLost) return { kind: 'lost', message: error.message };
+  if (error instanceof SessionEnded) return { kind: 'ended', message: error.message };
+  if (error instanceof ApiError) return { kind: 'refused', message: error.message };
+  return { kind: 'refused', message: String(error) };
 }

@@ -491,9 +491,7 @@ fn now_ms() -> u64 {
 
 /// Why ClickHouse is away, when it is that.
 fn away(error: &StoreError) -> Option<String> {
-    use StoreError::{Credentials, Slow, Unreachable};
-    matches!(error, Unreachable { .. } | Slow { .. } | Credentials { .. })
-        .then(|| error.to_string())
+    error.is_of_server().then(|| error.to_string())
 }
 
 fn summary(change: &Transition) -> &str {

@@ -18,7 +18,7 @@ pub(super) const LISTENER: &str = "page";
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Lets requests in that may have what they ask for.
-pub(super) async fn admit(State(page): State<Page>, request: Request, next: Next) -> Response {
+pub(super) async fn admit(State(page): State<Page>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_open = OPEN.contains(&path) || path == "/metrics" && page.metrics_without_token;
     if is_open || !page.access.is_closed() {
@@ -32,7 +32,8 @@ pub(super) async fn admit(State(page): State<Page>, request: Request, next: Next
         return login::parting(&page, request.headers());
     }
     let refusal = match page.access.judge(request.headers(), needed(request.method())) {
-        Ok(_grant) => {
+        Ok(grant) => {
+            request.extensions_mut().insert(grant);
             let mut response = next.run(request).await;
             let never = HeaderValue::from_static("no-store");
             response.headers_mut().entry(CACHE_CONTROL).or_insert(never);

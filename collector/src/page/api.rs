@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
@@ -15,6 +15,7 @@ use super::csv::Defused;
 use super::error::ApiError;
 use super::parameters::{nearest, parse};
 use super::{Page, advice, exports, live, mutes, openapi, rules};
+use crate::access::Grant;
 use crate::store::{Answer, Format, StoreError, catalog};
 
 pub(super) fn routes() -> Router<Page> {
@@ -119,7 +120,7 @@ async fn with_advice(answer: &mut Answer) -> Result<Bytes, StoreError> {
     Ok(Bytes::from(read))
 }
 
-async fn status(State(page): State<Page>) -> Response {
+async fn status(State(page): State<Page>, grant: Option<Extension<Grant>>) -> Response {
     let totals = page.metrics.totals();
     let (ok, version, message) = match page.store.server_version().await {
         Ok(version) => (true, version, String::new()),
@@ -138,6 +139,7 @@ async fn status(State(page): State<Page>) -> Response {
             "live_age_ms": progress.live_age_ns(now_ns) / 1_000_000,
         },
         "trace_url": page.trace_url,
+        "token": grant.as_ref().map(|grant| grant.name()),
         "received_spans": totals.received,
         "ignored_spans": totals.ignored,
         "dropped_by_services": totals.dropped_by_services,

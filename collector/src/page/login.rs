@@ -8,7 +8,8 @@ use std::time::Duration;
 use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER,
+    SET_COOKIE,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -43,7 +44,12 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 /// The form, and what went wrong before.
 pub(super) fn form(status: StatusCode, message: &'static str) -> Response {
     let text = FORM.replace("{message}", message);
-    let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CACHE_CONTROL, "no-store")];
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        // With `no-referrer` a browser would send the form from the origin `null`, which is nobody's.
+        (REFERRER_POLICY, "same-origin"),
+    ];
     let mut response = (status, headers, text).into_response();
     if let Ok(policy) = HeaderValue::from_str(&POLICY) {
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);

@@ -115,6 +115,11 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
+    /// Whether no statement gets an answer there now.
+    pub(crate) fn is_of_server(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Slow { .. } | Self::Credentials { .. })
+    }
+
     /// Whether it is the rows that ClickHouse does not take: sent again, they fail again. All else
     /// passes: a server that is away, full, out of memory or overrun with parts.
     pub(crate) fn is_of_rows(&self) -> bool {

@@ -1,5 +1,6 @@
 // What stands around every view: the bar on top, the banner, the footer.
 
+import { LOGOUT_URL } from '../api';
 import type { Status } from '../api';
 import { clock, count, plural } from '../format';
 import { useTroubles } from '../health';
@@ -76,22 +77,30 @@ function TimeControls({ window }: { window: Window }) {
 }
 
 export function Banner({ window }: { window: Window }) {
-  const { lost, messages } = useTroubles();
+  const { ended, lost, messages } = useTroubles();
   return (
     <div class="banners" aria-live="polite">
+      {ended && (
+        <p class="banner banner-ended">
+          <b>Your session has ended.</b> What is shown stays.{' '}
+          {/* The form comes in place of this page, and leads back to the same address. */}
+          <button type="button" class="button" onClick={() => location.reload()}>
+            Log in again
+          </button>
+        </p>
+      )}
       {lost && (
         <p class="banner banner-lost">
           <b>Connection lost, retrying.</b> The collector does not answer; what is shown stays until
           it does.
         </p>
       )}
-      {!lost &&
-        messages.map((message) => (
-          <p key={message} class="banner banner-error">
-            <b>The collector says:</b> <bdi>{message}</bdi>
-          </p>
-        ))}
-      {!lost && messages.length === 0 && window.key.endsWith('live') === false && (
+      {messages.map((message) => (
+        <p key={message} class="banner banner-error">
+          <b>The collector says:</b> <bdi>{message}</bdi>
+        </p>
+      ))}
+      {!ended && !lost && messages.length === 0 && window.key.endsWith('live') === false && (
         <p class="banner banner-paused">
           <b>Paused.</b> Shows the time {window.drawn && `from ${clock(window.from)} `}until{' '}
           {clock(window.to)}.
@@ -130,6 +139,11 @@ export function Footer({ status }: { status: Status | undefined }) {
         </span>
       ) : (
         <span title="No service's queue was full: the numbers are complete">none dropped</span>
+      )}
+      {typeof status.token === 'string' && (
+        <span class="session">
+          Logged in as <bdi>{status.token}</bdi> <a href={LOGOUT_URL}>Log out</a>
+        </span>
       )}
     </footer>
   );

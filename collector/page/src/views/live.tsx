@@ -73,10 +73,10 @@ function useSeen(service: string): Seen | undefined {
         report(source, 'ok');
       });
       events.addEventListener('trouble', (event) =>
-        report(source, { lost: false, message: String(event.data) }),
+        report(source, { kind: 'refused', message: String(event.data) }),
       );
       events.addEventListener('error', () => {
-        report(source, { lost: true, message: 'The collector does not answer.' });
+        report(source, { kind: 'lost', message: 'The collector does not answer.' });
         if (events.readyState === EventSource.CLOSED) again = setTimeout(connect, REFRESH_MS);
       });
     };
