@@ -52,8 +52,8 @@ pub(crate) fn report(service: &str) -> ExportMetricsServiceRequest {
     let scope = InstrumentationScope { name: "holdup".into(), ..InstrumentationScope::default() };
     let scope_metrics =
         vec![ScopeMetrics { scope: Some(scope), metrics, ..ScopeMetrics::default() }];
-    let resource =
-        Some(Resource { attributes: of("service.name", service), ..Resource::default() });
+    let attributes = [of("service.name", service), of("service.version", "1.4.2")].concat();
+    let resource = Some(Resource { attributes, ..Resource::default() });
     let of_resource = ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() };
     ExportMetricsServiceRequest { resource_metrics: vec![of_resource] }
 }
@@ -84,6 +84,7 @@ fn metrics_of_ours_are_kept_and_tell_the_share_of_slow_polls() {
     let runtime = collector.ask("runtimes?service=measured").remove(0);
     assert_eq!((&runtime["runtime"], &runtime["workers"]), (&"main".into(), &4.into()));
     assert_eq!(runtime["lag_ns"], 250_000_000);
+    assert_eq!(runtime["version"], "1.4.2");
 }
 
 #[test]

@@ -7,25 +7,18 @@
 -- column: rest | count | slow polls outside of it with this value
 -- column: picked_share | share | 0 to 1 of the region
 -- column: rest_share | share | 0 to 1 of the rest
--- cost: reads the raw spans of the range, by service and function when they are given
+-- cost: reads the raw spans of the range, by service and function when they are given, once, and adds up what is equal in all attributes
 WITH
-    polls AS
+    start + toIntervalMillisecond(intDiv(duration_ns, 1000000)) AS ended,
+    ended >= {picked_from:DateTime64(3, 'UTC')} AND ended < {picked_to:DateTime64(3, 'UTC')}
+        AND self_ns > {picked_over:UInt64} AND self_ns <= {picked_up_to:UInt64} AS is_picked,
+    -- Many polls are equal in all attributes: what follows is done once for those.
+    kinds AS
     (
         SELECT
-            start + toIntervalMillisecond(intDiv(duration_ns, 1000000)) AS ended,
-            ended >= {picked_from:DateTime64(3, 'UTC')} AND ended < {picked_to:DateTime64(3, 'UTC')}
-                AND self_ns > {picked_over:UInt64} AND self_ns <= {picked_up_to:UInt64} AS is_picked,
-            [
-                ('version', toString(service_version)),
-                ('environment', toString(environment)),
-                ('instance', toString(instance)),
-                ('cause', toString(cause)),
-                ('blame', toString(blame_function)),
-                ('thread', toString(thread_name)),
-                ('runtime', toString(runtime)),
-                ('task', toString(task_name)),
-                ('stack', if(stack_id = 0, '', lower(leftPad(hex(stack_id), 16, '0'))))
-            ] AS pairs
+            service_version, environment, instance, cause, blame_function, thread_name, runtime, task_name, stack_id,
+            countIf(is_picked) AS in_region,
+            countIf(NOT is_picked) AS elsewhere
         FROM poll_spans FINAL
         WHERE NOT stall
             AND start >= {from:DateTime64(3, 'UTC')} AND start < {to:DateTime64(3, 'UTC')}
@@ -34,21 +27,36 @@ WITH
             AND (empty({environment:Array(String)}) OR environment IN {environment:Array(String)})
             AND (empty({version:Array(String)}) OR service_version IN {version:Array(String)})
             AND (empty({instance:Array(String)}) OR instance IN {instance:Array(String)})
-    ),
-    (SELECT countIf(is_picked) FROM polls) AS all_picked,
-    (SELECT countIf(NOT is_picked) FROM polls) AS all_rest
+        GROUP BY service_version, environment, instance, cause, blame_function, thread_name, runtime, task_name, stack_id
+    )
 SELECT
     pair.1 AS attribute,
     pair.2 AS value,
-    countIf(is_picked) AS picked,
-    countIf(NOT is_picked) AS rest,
-    picked / greatest(1, assumeNotNull(all_picked)) AS picked_share,
-    rest / greatest(1, assumeNotNull(all_rest)) AS rest_share
+    sum(in_region) AS picked,
+    sum(elsewhere) AS rest,
+    picked / greatest(1, any(all_in_region)) AS picked_share,
+    rest / greatest(1, any(all_elsewhere)) AS rest_share
 FROM
 (
-    SELECT is_picked, arrayJoin(pairs) AS pair
-    FROM polls
+    SELECT
+        in_region,
+        elsewhere,
+        sum(in_region) OVER () AS all_in_region,
+        sum(elsewhere) OVER () AS all_elsewhere,
+        [
+            ('version', toString(service_version)),
+            ('environment', toString(environment)),
+            ('instance', toString(instance)),
+            ('cause', toString(cause)),
+            ('blame', toString(blame_function)),
+            ('thread', toString(thread_name)),
+            ('runtime', toString(runtime)),
+            ('task', toString(task_name)),
+            ('stack', if(stack_id = 0, '', lower(leftPad(hex(stack_id), 16, '0'))))
+        ] AS pairs
+    FROM kinds
 )
+ARRAY JOIN pairs AS pair
 WHERE pair.2 != ''
 GROUP BY attribute, value
 ORDER BY abs(picked_share - rest_share) DESC, attribute, value

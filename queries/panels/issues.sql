@@ -8,12 +8,10 @@
 -- column: share | share | 0 to 1 of the blocked time of all functions that were asked for
 -- column: calls | count | polls at or over the threshold
 -- column: max_ns | ns | the longest of them
--- column: p99_ns | ns | 99th percentile of them, from buckets 9 % wide
 -- column: cause | what most of the blocked time was spent on
 -- column: blame_function | the first frame outside std, libc and the runtime, of the longest poll that has one
 -- column: blame_crate | the crate of that frame
 -- column: victims | count | tasks that had to wait, in episodes of the range
--- column: instances | count | service instances that it was seen on
 -- column: trend | pairs of unix ms and ns blocked in the step that begins there
 -- column: stalled | count | polls that have not returned yet, and lasted for half a second at least
 -- column: first_seen_ms | unix ms | first seen at all, in any range
@@ -42,8 +40,7 @@ WITH
         (
             SELECT
                 toString(service) AS service_of, toString(function) AS function_of, start, span_id,
-                argMax((self_ns, toString(cause), toString(blame_function), toString(blame_crate),
-                    toString(instance)), form) AS last_form
+                argMax((self_ns, toString(cause), toString(blame_function), toString(blame_crate)), form) AS last_form
             FROM poll_spans
             WHERE stall AND start < range_to
                 AND start + toIntervalMillisecond(intDiv(duration_ns, 1000000) + report_ms) >= range_from
@@ -170,7 +167,8 @@ WITH
                 polls = 0, 'quiet',
                 known_first >= range_from, 'new',
                 seen_before < toDateTime(range_from) - toIntervalDay(7) OR skipped_version, 'regressed',
-                'ongoing') AS its_state
+                'ongoing') AS its_state,
+            sum(in_range.blocked) OVER () AS all_blocked
         FROM known
         LEFT JOIN in_range USING (its_service, its_function)
         LEFT JOIN earlier USING (its_service, its_function)
@@ -178,10 +176,9 @@ WITH
         LEFT JOIN ran USING (its_service)
     ),
     -- What is used more than once is a scalar: it is found once.
-    (SELECT sum(blocked) FROM in_range) AS all_blocked,
     (
         SELECT groupArray((its_service, its_function, its_state, blocked, polls, known_first, known_last,
-            version_at_first, version_at_last, mute))
+            version_at_first, version_at_last, mute, all_blocked))
         FROM
         (
             SELECT *
@@ -200,13 +197,13 @@ WITH
     ),
     parts AS
     (
-        SELECT minute AS at, service, function, blocked_ns, max_ns, buckets, causes, blame, instances, toUInt64(0) AS stalled
+        SELECT minute AS at, service, function, blocked_ns, max_ns, causes, blame, toUInt64(0) AS stalled
         FROM functions_1m
         WHERE minute >= toStartOfMinute(range_from) AND minute < range_to
             AND (minute < hours_from OR minute >= hours_to)
             AND (service, function) IN (SELECT its_service, its_function FROM shown)
         UNION ALL
-        SELECT hour AS at, service, function, blocked_ns, max_ns, buckets, causes, blame, instances, toUInt64(0) AS stalled
+        SELECT hour AS at, service, function, blocked_ns, max_ns, causes, blame, toUInt64(0) AS stalled
         FROM functions_1h
         WHERE {step:UInt32} >= 3600 AND hour >= hours_from AND hour < hours_to
             AND (service, function) IN (SELECT its_service, its_function FROM shown)
@@ -214,10 +211,9 @@ WITH
         SELECT
             toStartOfMinute(greatest(toDateTime(report.3), toDateTime(range_from))), service, function,
             last_form.1, last_form.1,
-            map(toUInt16(floor(log2(greatest(last_form.1, 1)) * 8)), toUInt64(1)),
             map(last_form.2, last_form.1),
             (last_form.1, last_form.3, last_form.4),
-            arrayReduce('uniqState', [last_form.5]), last_form.1 >= certain_ns
+            last_form.1 >= certain_ns
         FROM unfinished
         WHERE (service, function) IN (SELECT its_service, its_function FROM shown)
     ),
@@ -227,10 +223,8 @@ WITH
             toString(service) AS its_service,
             toString(function) AS its_function,
             toUInt64(max(max_ns)) AS worst,
-            sumMap(buckets) AS by_bucket,
             sumMap(causes) AS by_cause,
-            max(blame) AS blamed,
-            uniqMerge(instances) AS seen_on,
+            argMax((blame.2, blame.3), blame.1) AS blamed,
             sumMap(map(
                 toUnixTimestamp(toStartOfInterval(at, toIntervalSecond({step:UInt32}))) * 1000,
                 blocked_ns)) AS by_step,
@@ -254,16 +248,13 @@ SELECT
     its_service AS service,
     one.3 AS state,
     one.4 AS blocked_ns,
-    if(assumeNotNull(all_blocked) = 0, 0, blocked_ns / assumeNotNull(all_blocked)) AS share,
+    if(one.11 = 0, 0, blocked_ns / one.11) AS share,
     one.5 AS calls,
     worst AS max_ns,
-    least(worst, toUInt64(exp2((arrayFirst((b, seen) -> seen >= 0.99 * calls,
-        mapKeys(by_bucket), arrayCumSum(mapValues(by_bucket))) + 0.5) / 8))) AS p99_ns,
     arrayReverseSort((c, ns) -> ns, mapKeys(by_cause), mapValues(by_cause))[1] AS cause,
-    blamed.2 AS blame_function,
-    blamed.3 AS blame_crate,
+    blamed.1 AS blame_function,
+    blamed.2 AS blame_crate,
     waited.tasks AS victims,
-    seen_on AS instances,
     arrayZip(mapKeys(by_step), mapValues(by_step)) AS trend,
     unfinished_polls AS stalled,
     toUnixTimestamp64Milli(one.6) AS first_seen_ms,

@@ -228,7 +228,7 @@ function issue(f, from, to, now, all) {
   const muted = mutes.get(muteKey(f.service, f.name));
   const back = f.name.endsWith('render_pdf');
   const open = began >= from ? 'new' : back ? 'regressed' : 'ongoing';
-  const quiet = { blocked_ns: 0, calls: 0, max_ns: 0, p99_ns: 0, instances: 0, stalled: 0, trend: [] };
+  const quiet = { blocked_ns: 0, calls: 0, max_ns: 0, stalled: 0, trend: [] };
   return {
     ...(found ?? { ...quiet, function: f.name, service: f.service, cause: '' }),
     blame_function: f.blame,
@@ -359,7 +359,7 @@ export function seen() {
 
 function runtimes(now) {
   return ['demo', 'checkout'].map((service, i) => ({
-    ...{ service, instance: `${service}-1`, runtime: 'main', workers: 4, busy: 0.31, tasks: 212 },
+    ...{ service, instance: `${service}-1`, version: VERSIONS[1], runtime: 'main', workers: 4, busy: 0.31, tasks: 212 },
     ...{ queue: 3 * i, lag_ns: 4e8, coverage: 0.83, last_seen_ms: now - 9000 },
   }));
 }

@@ -197,7 +197,7 @@ test('ten thousand functions are a list that is searched where it is whole', asy
   const now = Date.now();
   const all = Array.from({ length: 10_000 }, (_, i) => ({
     ...{ function: `many::f${i}`, service: 'many', state: 'new', cause: 'cpu', calls: 1 },
-    ...{ blocked_ns: 1e9 - i, share: 1e-4, max_ns: 1e9, p99_ns: 1e9, instances: 1, stalled: 0 },
+    ...{ blocked_ns: 1e9 - i, share: 1e-4, max_ns: 1e9, stalled: 0 },
     ...{ blame_function: '', blame_crate: '', victims: 0, first_version: '', last_version: '' },
     ...{ trend: [[now - 60_000, 1e9 - i]], first_seen_ms: now, last_seen_ms: now },
     ...{ muted_ms: 0, muted_until_ms: 0, muted_version: '', muted_reason: '' },

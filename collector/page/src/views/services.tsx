@@ -80,7 +80,7 @@ function runtimeColumns(now: number): Column<RuntimeRow>[] {
         <>
           <Name of={r.instance} class="mono" />
           <p class="narrow-facts always">
-            <bdi>{r.service}</bdi> <bdi>{r.runtime}</bdi>
+            <bdi>{r.service}</bdi> {r.version && <bdi>{r.version}</bdi>} <bdi>{r.runtime}</bdi>
             {now - r.last_seen_ms > SILENT_MS && <span class="badge badge-hot">silent</span>}
           </p>
         </>

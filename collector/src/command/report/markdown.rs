@@ -141,7 +141,7 @@ mod tests {
     fn a_name_is_code_and_one_cell() {
         let page = write(&report());
         let row = page.lines().find(|line| line.starts_with("| `a::")).expect("a row");
-        assert_eq!(row.matches('|').count(), 11, "{row}");
+        assert_eq!(row.matches('|').count(), 10, "{row}");
         assert!(!page.contains('\u{1b}') && page.contains("100 % a::<script>"), "{page}");
         assert_eq!(code("a`b|c\nd"), "`a'b¦c\u{fffd}d`");
         assert_eq!(code(""), "");

@@ -176,7 +176,7 @@ fn chosen(choice: &Choice) -> String {
 }
 
 /// The columns of the ranking, and what stands in them.
-fn ranking(row: &Value) -> [(&'static str, String); 10] {
+fn ranking(row: &Value) -> [(&'static str, String); 9] {
     let share = row["share"].as_f64().unwrap_or_default() * 100.0;
     [
         ("function", string(row, "function")),
@@ -186,7 +186,6 @@ fn ranking(row: &Value) -> [(&'static str, String); 10] {
         ("share", format!("{share:.1} %")),
         ("polls", number(row, "calls").to_string()),
         ("longest", duration(number(row, "max_ns"))),
-        ("p99", duration(number(row, "p99_ns"))),
         ("waited", number(row, "victims").to_string()),
         ("cause", string(row, "cause")),
     ]

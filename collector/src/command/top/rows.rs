@@ -23,11 +23,10 @@ const fn column(title: &'static str, width: u16, right: bool, from_width: u16) -
     Column { title, width, right, from_width }
 }
 
-const FUNCTIONS: [Column; 9] = [
+const FUNCTIONS: [Column; 8] = [
     column("BLOCKED", 10, true, 0),
     column("POLLS", 6, true, 60),
     column("MAX", 8, true, 50),
-    column("P99", 8, true, 90),
     column("WAITED", 6, true, 110),
     column("CAUSE", 8, false, 40),
     column("STATE", 9, false, 70),
@@ -118,7 +117,6 @@ fn function(row: &Value) -> Row {
             Cell { text: format!("{mark}{}", duration(blocked_ns)), weight: blocked_ns },
             count(number(row, "calls")),
             time_of(number(row, "max_ns")),
-            time_of(number(row, "p99_ns")),
             count(number(row, "victims")),
             text(string(row, "cause")),
             text(string(row, "state")),
