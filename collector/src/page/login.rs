@@ -47,7 +47,7 @@ pub(super) fn form(status: StatusCode, message: &'static str) -> Response {
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
-        // With `no-referrer` a browser would send the form from the origin `null`, which is nobody's.
+        // With `no-referrer` a browser sends the form from the origin `null`: nobody's.
         (REFERRER_POLICY, "same-origin"),
     ];
     let mut response = (status, headers, text).into_response();
