@@ -29,6 +29,8 @@ WITH
     -- Whole hours of the range come from the rollup by hour where steps are hours, its ends from that by minute.
     if({step:UInt32} < 3600, toDateTime(range_to), toStartOfHour(toDateTime(range_from) + 3599)) AS hours_from,
     if({step:UInt32} < 3600, toDateTime(range_to), toStartOfHour(toDateTime(range_to))) AS hours_to,
+    toStartOfHour(toDateTime(range_from)) AS week_to,
+    toDateTime(range_from) - toIntervalDay(7) AS week_from,
     -- The longest time between two reports of one stall, and of their way here.
     150000 AS report_ms,
     -- A poll blocks now when it has not returned and at least this is known of it: the end of a shorter one may be on its way.
@@ -65,23 +67,33 @@ WITH
     ),
     in_range AS
     (
-        SELECT toString(service) AS its_service, toString(function) AS its_function, sum(blocked_ns) AS blocked, sum(calls) AS polls
+        SELECT
+            toString(service) AS its_service,
+            toString(function) AS its_function,
+            sum(blocked_ns) AS blocked,
+            sum(calls) AS polls,
+            max(seen) AS last_hour
         FROM
         (
-            SELECT service, function, blocked_ns, calls
+            SELECT service, function, blocked_ns, calls, toDateTime(0, 'UTC') AS seen
             FROM functions_1m
             WHERE minute >= toStartOfMinute(range_from) AND minute < range_to
                 AND (minute < hours_from OR minute >= hours_to)
                 AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
                 AND ({function:String} = '' OR function = {function:String})
             UNION ALL
-            SELECT service, function, blocked_ns, calls
+            -- Of the week before the range, all that matters is when.
+            SELECT
+                service, function,
+                if(hour < week_to, 0, functions_1h.blocked_ns) AS blocked_ns,
+                if(hour < week_to, 0, functions_1h.calls) AS calls,
+                if(hour < week_to, hour, toDateTime(0, 'UTC')) AS seen
             FROM functions_1h
-            WHERE {step:UInt32} >= 3600 AND hour >= hours_from AND hour < hours_to
+            WHERE (hour >= week_from AND hour < week_to OR hour >= hours_from AND hour < hours_to)
                 AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
                 AND ({function:String} = '' OR function = {function:String})
             UNION ALL
-            SELECT service, function, last_form.1 AS blocked_ns, 1 AS calls FROM unfinished
+            SELECT service, function, last_form.1 AS blocked_ns, 1 AS calls, toDateTime(0, 'UTC') AS seen FROM unfinished
         )
         GROUP BY its_service, its_function
     ),
@@ -125,16 +137,6 @@ WITH
         )
         GROUP BY its_service
     ),
-    earlier AS
-    (
-        SELECT toString(service) AS its_service, toString(function) AS its_function, max(hour) AS last_hour
-        FROM functions_1h
-        -- A week is all that matters of it.
-        WHERE hour < toStartOfHour(toDateTime(range_from)) AND hour >= toDateTime(range_from) - toIntervalDay(7)
-            AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
-            AND ({function:String} = '' OR function = {function:String})
-        GROUP BY its_service, its_function
-    ),
     in_force AS
     (
         SELECT service AS its_service, function AS its_function, muted, until, version AS until_version, reason
@@ -155,7 +157,7 @@ WITH
             in_force.muted > never AND (until_version = '' OR until_version = version_at_last) AS is_muted,
             if(is_muted, (in_force.muted, until, until_version, reason), (never, never, '', '')) AS mute,
             -- When it was last seen in the week before the range, to the hour, or else first.
-            greatest(toDateTime(known_first), earlier.last_hour) AS seen_before,
+            greatest(toDateTime(known_first), in_range.last_hour) AS seen_before,
             arrayMax(x -> if(x.1 = version_at_last, never, x.3), by_version) AS other_versions_last,
             -- A version of the service ran for an hour without it, after the last that had it.
             other_versions_last > never AND last_version_began >= range_from AND arrayExists(
@@ -171,7 +173,6 @@ WITH
             sum(in_range.blocked) OVER () AS all_blocked
         FROM known
         LEFT JOIN in_range USING (its_service, its_function)
-        LEFT JOIN earlier USING (its_service, its_function)
         LEFT JOIN in_force USING (its_service, its_function)
         LEFT JOIN ran USING (its_service)
     ),

@@ -193,3 +193,78 @@ fn one_functions_numbers_are_those_of_its_polls() {
     assert_eq!(callers.len(), 3, "three ways lead into each function: {callers:?}");
     assert!(callers[0]["caller"].as_str().expect("a name").starts_with("app_0::router::route_"));
 }
+
+#[test]
+fn issues_and_what_differs_in_a_region_are_those_of_the_raw_polls() {
+    let seeded = Seeded::new();
+    let all = polls(&seeded);
+    let name = |poll: &Poll| format!("{} {}", poll.service, poll.function);
+    let mut blocked: BTreeMap<String, f64> = BTreeMap::new();
+    let mut longest: BTreeMap<String, u64> = BTreeMap::new();
+    for poll in &all {
+        *blocked.entry(name(poll)).or_default() += poll.self_ns as f64;
+        let most = longest.entry(name(poll)).or_default();
+        *most = (*most).max(poll.self_ns);
+    }
+    let text = |row: &Value, key: &str| row[key].as_str().expect("a text").to_owned();
+    for row in ask(&seeded, "stalled") {
+        let of = format!("{} {}", text(&row, "service"), text(&row, "function"));
+        let ns = row["blocked_ns"].as_u64().expect("ns");
+        *blocked.entry(of.clone()).or_default() += ns as f64;
+        let most = longest.entry(of).or_default();
+        *most = (*most).max(ns);
+    }
+    let total: f64 = blocked.values().sum();
+    let issues = ask(&seeded, "issues");
+    assert!(issues.len() > 100, "{}", issues.len());
+    for row in &issues {
+        let of = format!("{} {}", text(row, "service"), text(row, "function"));
+        near(&row["blocked_ns"], blocked[&of], &of);
+        near(&row["share"], blocked[&of] / total, &of);
+        assert_eq!(row["max_ns"], longest[&of], "{of}");
+        let steps = row["trend"].as_array().expect("steps").iter();
+        let drawn: f64 = steps.map(|step| step[1].as_f64().expect("ns")).sum();
+        near(&drawn.into(), blocked[&of], &format!("the trend of {of}"));
+        let caused = all.iter().find(|poll| name(poll) == of).map(|poll| poll.cause.as_str());
+        assert_eq!(row["cause"].as_str(), caused, "{of}");
+    }
+    region(&seeded);
+}
+
+/// A region of one function's polls beside the rest, counted one by one.
+fn region(seeded: &Seeded) {
+    let (from, to) = (seeded.from_ms, seeded.to_ms);
+    let (picked_from, over, up_to) = (to - (to - from) / 3, 20_000_000, 60_000_000_000_u64);
+    let asked = format!(
+        "attributes?service=service-0&function=app_0::handlers::handler_0&picked_from={picked_from}\
+         &picked_to={to}&picked_over={over}&picked_up_to={up_to}"
+    );
+    let raw = seeded.collector.sql(&format!(
+        "SELECT toUnixTimestamp64Nano(start), duration_ns, self_ns, service_version, instance, cause \
+         FROM poll_spans FINAL WHERE NOT stall AND service = 'service-0' \
+         AND function = 'app_0::handlers::handler_0' AND toUnixTimestamp64Nano(start) >= {from}000000 \
+         AND toUnixTimestamp64Nano(start) < {to}000000 FORMAT TSV"
+    ));
+    let mut counted: BTreeMap<(String, String), [u64; 2]> = BTreeMap::new();
+    for line in raw.lines() {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let number = |at: usize| cells[at].parse::<u64>().expect("a number");
+        let ended_ms = number(0) / 1_000_000 + number(1) / 1_000_000;
+        let is_picked = (picked_from..to).contains(&ended_ms) && number(2) > over;
+        for (at, attribute) in [(3, "version"), (4, "instance"), (5, "cause")] {
+            let key = (attribute.to_owned(), cells[at].to_owned());
+            counted.entry(key).or_default()[usize::from(!is_picked)] += 1;
+        }
+    }
+    let found: BTreeMap<(String, String), [u64; 2]> = ask(seeded, &asked)
+        .iter()
+        .map(|row| {
+            let text = |key: &str| row[key].as_str().expect("a text").to_owned();
+            let count = |key: &str| row[key].as_u64().expect("a count");
+            ((text("attribute"), text("value")), [count("picked"), count("rest")])
+        })
+        .filter(|((attribute, _), _)| ["version", "instance", "cause"].contains(&&attribute[..]))
+        .collect();
+    assert!(counted.values().any(|[picked, rest]| *picked > 0 && *rest > 0), "{counted:?}");
+    assert_eq!(found, counted);
+}

@@ -77,7 +77,7 @@ fn top_is_drawn_at_any_size_and_without_colour_when_told() {
     tmux.resize(2, 1);
     tmux.until("what there is room for is drawn", |screen| screen.trim_end() == "En");
     tmux.resize(120, 30);
-    tmux.until("there is room again", |s| s.contains("shop::pay") && s.contains("P99"));
+    tmux.until("there is room again", |s| s.contains("shop::pay") && s.contains("WAITED"));
     tmux.press(&["C-c"]);
     tmux.until("it ends", |screen| screen.contains("ended with 0"));
 
