@@ -254,7 +254,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (user, password) = (String::new(), String::new());
-        let store = Store::new(Address { url, user, password, database: "holdup".to_owned() });
+        let database = "holdup".to_owned();
+        let store = Store::new(Address { url, user, password, database, cluster: None });
         let late = || store.late(Duration::from_secs(10));
         let slow = late().await;
         assert!(matches!(slow, StoreError::Slow { .. }), "{slow}");
