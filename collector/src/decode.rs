@@ -1,10 +1,12 @@
 //! Turns an OTLP request into rows: poll spans, suspects and stacks. Plain data, no I/O.
 
+mod direct;
 mod logs;
 mod metrics;
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use holdup::contract;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -13,8 +15,10 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::measured::Measured;
+use crate::polls::{Gathering, Polls};
 use crate::span::{Origin, PollSpan, Stack, Suspect};
 
+pub(crate) use direct::decode as decode_directly;
 pub(crate) use logs::decode as decode_logs;
 pub(crate) use metrics::decode as decode_metrics;
 
@@ -54,7 +58,7 @@ const DURATION_NS_MAX: u64 = 30 * 86_400 * SECOND_NS;
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
     /// Poll spans.
-    pub(crate) polls: Vec<PollSpan>,
+    pub(crate) polls: Polls,
     /// Spans with a large busy time.
     pub(crate) suspects: Vec<Suspect>,
     /// The stacks of the poll spans, each once.
@@ -107,31 +111,41 @@ pub(crate) fn decode(request: ExportTraceServiceRequest, limits: &Limits, now_ns
             for span in of_scope.spans {
                 decoder.out.counts.spans += 1;
                 if scope.name == contract::SCOPE {
-                    decoder.poll(&origin, &scope.version, span);
+                    decoder.poll(&origin, &scope.version, &span);
                 } else {
                     decoder.foreign(&origin, span);
                 }
             }
         }
     }
-    let Decoder { mut out, stacks, .. } = decoder;
-    out.stacks = stacks.into_iter().map(|(id, frames)| Stack { id, frames }).collect();
-    let rows = size_of::<PollSpan>() * out.polls.len() + size_of::<Suspect>() * out.suspects.len();
-    let frames: usize = out.stacks.iter().map(|stack| stack.frames.len()).sum();
-    out.bytes += rows + size_of::<String>() * frames;
-    out
+    decoder.out.polls = std::mem::take(&mut decoder.polls).finish();
+    decoder.finish()
 }
 
 struct Decoder<'a> {
     limits: &'a Limits,
     now_ns: u64,
     out: Decoded,
-    stacks: HashMap<u64, Vec<String>>,
+    polls: Gathering,
+    stacks: HashMap<u64, Vec<String>, RandomState>,
 }
 
 impl<'a> Decoder<'a> {
     fn new(limits: &'a Limits, now_ns: u64) -> Self {
-        Self { limits, now_ns, out: Decoded::default(), stacks: HashMap::default() }
+        let (out, polls) = (Decoded::default(), Gathering::default());
+        Self { limits, now_ns, out, polls, stacks: HashMap::default() }
+    }
+
+    /// All rows, with what they weigh.
+    fn finish(self) -> Decoded {
+        let Self { mut out, stacks, .. } = self;
+        out.stacks = stacks.into_iter().map(|(id, frames)| Stack { id, frames }).collect();
+        let text = |text: &String| size_of::<String>() + text.len();
+        let frames: usize = out.stacks.iter().flat_map(|stack| &stack.frames).map(text).sum();
+        let functions: usize = out.suspects.iter().map(|suspect| suspect.function.len()).sum();
+        let suspects = size_of::<Suspect>() * out.suspects.len() + functions;
+        out.bytes = out.polls.bytes() + frames + suspects;
+        out
     }
 
     fn origin(&mut self, resource: &Resource) -> Origin {
@@ -153,36 +167,31 @@ impl<'a> Decoder<'a> {
             }
         }
         if origin.service.is_empty() {
-            "unknown_service".clone_into(&mut origin.service);
-            self.out.services.push(origin.service.clone());
+            self.out.services.push(UNNAMED.to_owned());
         }
-        if origin.environment.is_empty() {
-            origin.environment = old_environment;
-        }
-        if origin.instance.is_empty() && !(host.is_empty() && pid == 0) {
-            origin.instance = format!("{host}:{pid}");
-        }
-        origin
+        complete(origin, old_environment, &host, pid)
     }
 
-    fn poll(&mut self, origin: &Origin, scope_version: &str, span: Span) {
+    fn poll(&mut self, origin: &Origin, scope_version: &str, span: &Span) {
         match self.checked_poll(origin, scope_version, span) {
-            Ok(poll) => self.out.polls.push(poll),
-            Err(reason) => {
-                self.out.counts.rejected += 1;
-                self.out.counts.first_rejection.get_or_insert(reason);
-            }
+            Ok(poll) => self.polls.push(&poll),
+            Err(reason) => self.reject_span(reason),
         }
+    }
+
+    fn reject_span(&mut self, reason: &'static str) {
+        self.out.counts.rejected += 1;
+        self.out.counts.first_rejection.get_or_insert(reason);
     }
 
     fn checked_poll(
         &mut self,
         origin: &Origin,
         scope_version: &str,
-        span: Span,
+        span: &Span,
     ) -> Result<PollSpan, &'static str> {
-        let (trace_id, span_id) = ids(&span)?;
-        let duration_ns = duration(&span)?;
+        let (trace_id, span_id) = ids(&span.trace_id, &span.span_id)?;
+        let duration_ns = duration(span.start_time_unix_nano, span.end_time_unix_nano)?;
         let mut poll = PollSpan {
             duration_ns,
             origin: origin.clone(),
@@ -196,9 +205,13 @@ impl<'a> Decoder<'a> {
         };
         poll.start_ns = self.start(span.start_time_unix_nano, poll.duration_ns);
         poll.self_ns = poll.duration_ns;
-        let mut frames = Vec::new();
-        for KeyValue { key, value, .. } in span.attributes {
-            self.attribute(&mut poll, &mut frames, &key, value.as_ref());
+        let mut stack = "";
+        for KeyValue { key, value, .. } in &span.attributes {
+            if key == contract::STACKTRACE {
+                stack = string(value.as_ref()).unwrap_or_default();
+            } else {
+                self.attribute(&mut poll, key, value.as_ref());
+            }
         }
         // A part is not longer than the whole.
         poll.self_ns = poll.self_ns.min(poll.duration_ns);
@@ -216,27 +229,29 @@ impl<'a> Decoder<'a> {
                 Some(function) if !function.is_empty() => {
                     poll.function = self.cut(function.to_owned());
                 }
-                _ => return Err("a poll span names no function: set code.function.name"),
+                _ => return Err(NO_FUNCTION),
             }
         }
-        if !frames.is_empty() && poll.stack_id != 0 {
-            self.stacks.entry(poll.stack_id).or_insert(frames);
-        }
+        self.stack(poll.stack_id, stack);
         Ok(poll)
     }
 
-    fn attribute(
-        &mut self,
-        poll: &mut PollSpan,
-        frames: &mut Vec<String>,
-        key: &str,
-        value: Option<&AnyValue>,
-    ) {
+    /// Keeps a stack, unless it has no name or is there already.
+    fn stack(&mut self, id: u64, text: &str) {
+        if id == 0 || text.is_empty() || self.stacks.contains_key(&id) {
+            return;
+        }
+        let frames = self.frames(text);
+        if !frames.is_empty() {
+            self.stacks.insert(id, frames);
+        }
+    }
+
+    fn attribute(&mut self, poll: &mut PollSpan, key: &str, value: Option<&AnyValue>) {
         match key {
             contract::FUNCTION => poll.function = self.text(value),
             contract::FILE => poll.file = self.text(value),
             contract::LINE => poll.line = integer(value).try_into().unwrap_or(0),
-            contract::STACKTRACE => *frames = self.frames(value),
             contract::THREAD_ID => poll.thread_id = integer(value),
             contract::THREAD_NAME => poll.thread_name = self.text(value),
             contract::SELF_NS => poll.self_ns = integer(value),
@@ -290,7 +305,8 @@ impl<'a> Decoder<'a> {
             }
         }
         let usable = busy_ns >= self.limits.suspect_busy_ns_min;
-        let (true, Ok((trace_id, span_id))) = (usable, ids(&span)) else {
+        let ids = ids(&span.trace_id, &span.span_id);
+        let (true, Ok((trace_id, span_id))) = (usable, ids) else {
             self.out.counts.ignored += 1;
             return;
         };
@@ -325,8 +341,8 @@ impl<'a> Decoder<'a> {
         self.now_ns.saturating_sub(duration_ns).max(earliest)
     }
 
-    fn frames(&mut self, value: Option<&AnyValue>) -> Vec<String> {
-        let lines = string(value).unwrap_or_default().lines().map(str::trim);
+    fn frames(&mut self, text: &str) -> Vec<String> {
+        let lines = text.lines().map(str::trim);
         let mut frames: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
         if frames.len() > self.limits.frames_max {
             self.out.counts.cut += 1;
@@ -356,12 +372,30 @@ fn cut_to_microseconds(ns: &mut u64) {
     *ns -= *ns % 1000;
 }
 
+/// The service of a resource that names none.
+const UNNAMED: &str = "unknown_service";
+
+/// An origin, with what stands for what it lacks.
+fn complete(mut origin: Origin, old_environment: String, host: &str, pid: u64) -> Origin {
+    if origin.service.is_empty() {
+        UNNAMED.clone_into(&mut origin.service);
+    }
+    if origin.environment.is_empty() {
+        origin.environment = old_environment;
+    }
+    if origin.instance.is_empty() && !(host.is_empty() && pid == 0) {
+        origin.instance = format!("{host}:{pid}");
+    }
+    origin
+}
+
+/// Why a poll span is rejected that names no function.
+const NO_FUNCTION: &str = "a poll span names no function: set code.function.name";
+
 /// The ids of a span's trace and of itself.
-fn ids(span: &Span) -> Result<([u8; 16], [u8; 8]), &'static str> {
-    let trace_id: [u8; 16] =
-        span.trace_id.as_slice().try_into().map_err(|_| "a trace_id is not 16 bytes long")?;
-    let span_id: [u8; 8] =
-        span.span_id.as_slice().try_into().map_err(|_| "a span_id is not 8 bytes long")?;
+fn ids(trace_id: &[u8], span_id: &[u8]) -> Result<([u8; 16], [u8; 8]), &'static str> {
+    let trace_id: [u8; 16] = trace_id.try_into().map_err(|_| "a trace_id is not 16 bytes long")?;
+    let span_id: [u8; 8] = span_id.try_into().map_err(|_| "a span_id is not 8 bytes long")?;
     if trace_id == [0; 16] || span_id == [0; 8] {
         return Err("a trace_id or span_id is all zeroes");
     }
@@ -369,11 +403,11 @@ fn ids(span: &Span) -> Result<([u8; 16], [u8; 8]), &'static str> {
 }
 
 /// The time from a span's start to its end.
-fn duration(span: &Span) -> Result<u64, &'static str> {
-    if span.start_time_unix_nano == 0 {
+fn duration(start_ns: u64, end_ns: u64) -> Result<u64, &'static str> {
+    if start_ns == 0 {
         return Err("a span has no start: start_time_unix_nano is 0");
     }
-    match span.end_time_unix_nano.checked_sub(span.start_time_unix_nano) {
+    match end_ns.checked_sub(start_ns) {
         None => Err("a span ends before it starts: end_time_unix_nano < start_time_unix_nano"),
         Some(long) if long > DURATION_NS_MAX => Err("a span lasts longer than 30 days"),
         Some(duration_ns) => Ok(duration_ns),

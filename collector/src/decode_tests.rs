@@ -53,7 +53,7 @@ fn decoded(scope: &str, span: Span) -> Decoded {
 #[test]
 fn a_poll_span_needs_no_attribute_but_its_name() {
     let out = decoded("holdup", span());
-    let poll = &out.polls[0];
+    let poll = &out.polls.span(0);
     assert_eq!((poll.function.as_str(), poll.self_ns, poll.worker), ("shop::pay", 50 * MS, -1));
     assert_eq!((poll.origin.service.as_str(), poll.origin.instance.as_str()), ("shop", ":7"));
     assert_eq!((poll.cause, poll.stall), ("unknown", false));
@@ -95,7 +95,7 @@ fn every_attribute_of_the_contract_finds_its_place() {
         number("holdup.poll.dropped", 5),
     ];
     let out = decoded("holdup", given);
-    let poll = &out.polls[0];
+    let poll = &out.polls.span(0);
     assert_eq!((poll.function.as_str(), poll.file.as_str()), ("shop::cart::pay", "src/cart.rs"));
     assert_eq!((poll.line, poll.thread_id, poll.self_ns), (42, 9, 40 * MS));
     assert_eq!((poll.cpu_ns, poll.runqueue_ns, poll.threshold_ns), (1_000, 2_000, 10 * MS));
@@ -125,7 +125,7 @@ fn what_a_poll_measured_is_cut_to_whole_microseconds() {
         number("holdup.threshold_ns", 10_000_001),
     ];
     let out = decoded("holdup", given);
-    let poll = &out.polls[0];
+    let poll = &out.polls.span(0);
     assert_eq!(poll.start_ns, NOW - 100 * MS + 1_000);
     assert_eq!((poll.duration_ns, poll.self_ns), (50 * MS + 2_000, 40 * MS));
     assert_eq!((poll.cpu_ns, poll.runqueue_ns, poll.throttled_ns), (1_000, 0, 2_000));
@@ -161,7 +161,8 @@ fn a_wrong_clock_is_set_to_the_time_of_arrival() {
         given.start_time_unix_nano = start;
         given.end_time_unix_nano = start + 20 * MS;
         let out = decoded("holdup", given);
-        assert_eq!((out.polls[0].start_ns, out.polls[0].duration_ns), (NOW - 20 * MS, 20 * MS));
+        let poll = out.polls.span(0);
+        assert_eq!((poll.start_ns, poll.duration_ns), (NOW - 20 * MS, 20 * MS));
         assert_eq!(out.counts.clamped, 1);
     }
 }
@@ -171,7 +172,7 @@ fn names_are_cut_between_characters() {
     let mut given = span();
     given.attributes = vec![text("code.function.name", &"ü".repeat(5_000))];
     let out = decoded("holdup", given);
-    assert_eq!(out.polls[0].function.len(), 1_024);
+    assert_eq!(out.polls.span(0).function.len(), 1_024);
     assert_eq!(out.counts.cut, 1);
 }
 
@@ -190,5 +191,5 @@ fn another_scopes_span_is_a_suspect_only_when_it_was_busy() {
 fn a_part_is_not_longer_than_the_whole() {
     let mut given = span();
     given.attributes = vec![number("holdup.self_ns", i64::MAX)];
-    assert_eq!(decoded("holdup", given).polls[0].self_ns, 50 * MS);
+    assert_eq!(decoded("holdup", given).polls.span(0).self_ns, 50 * MS);
 }

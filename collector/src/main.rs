@@ -30,6 +30,7 @@ mod metrics;
 mod notify;
 mod own_polls;
 mod page;
+mod polls;
 mod receive;
 mod request;
 mod rules;

@@ -27,6 +27,7 @@ use crate::clock::now_ns;
 use crate::fold::{Change, Fold, Outline, Settings as FoldSettings};
 use crate::log::{Log, Recovered};
 use crate::metrics::Metrics;
+use crate::polls::Identity;
 use crate::store::{RecentEpisode, Revision, Store, StoreError, Table};
 
 /// Bounds of batches, and of what waits in memory.
@@ -251,7 +252,7 @@ impl Batcher {
             for poll in &polls {
                 self.fold.push(poll);
             }
-            self.repeats.remember(&polls);
+            self.repeats.remember(polls.iter().map(Identity::from));
         });
         self.collect_changes();
         if polls.len() >= limit {
@@ -309,13 +310,7 @@ impl Batcher {
         }
         self.metrics.sent_again();
         self.names.again(&mark.renamed, &mut entries);
-        for (sequence, index) in mark.repeats.iter().rev() {
-            let of = entries.iter_mut().find(|entry| entry.sequence == *sequence);
-            let index = usize::try_from(*index).unwrap_or(usize::MAX);
-            if let Some(of) = of.filter(|of| index < of.rows.polls.len()) {
-                of.rows.polls.remove(index);
-            }
-        }
+        leave_out(&mark.repeats.iter().copied().collect(), &mut entries);
         while self.lane.flight.is_full() {
             self.settle(stop).await?;
         }
@@ -410,10 +405,8 @@ impl Batcher {
 
     /// Folds polls that are stored.
     pub(super) fn take_in_polls(&mut self, rows: &crate::decode::Decoded) {
-        self.repeats.remember(&rows.polls);
-        for span in &rows.polls {
-            self.fold.push(span);
-        }
+        self.repeats.remember(rows.polls.identities());
+        self.fold.push_all(&rows.polls);
     }
 
     /// Entries from a sequence number on.
@@ -484,16 +477,19 @@ async fn read_again(
 /// Takes out what was stored before or stands twice, and says what that was.
 fn leave_out_repeats(repeats: &Repeats, entries: &mut [Taken]) -> Vec<(u64, u32)> {
     let places = entries.iter().flat_map(|entry| {
-        let polls = (0..).zip(&entry.rows.polls);
+        let polls = (0..).zip(entry.rows.polls.identities());
         polls.map(|(index, poll)| ((entry.sequence, index), poll))
     });
     let found = repeats.find(places);
-    if !found.is_empty() {
-        let out: HashSet<(u64, u32)> = found.iter().copied().collect();
-        for entry in entries {
-            let mut places = (0..).map(|index: u32| (entry.sequence, index));
-            entry.rows.polls.retain(|_| places.next().is_none_or(|place| !out.contains(&place)));
-        }
-    }
+    leave_out(&found.iter().copied().collect(), entries);
     found
+}
+
+/// Takes out polls: of these entries, and of these indexes among their polls.
+fn leave_out(out: &HashSet<(u64, u32)>, entries: &mut [Taken]) {
+    let of: HashSet<u64> = out.iter().map(|(sequence, _)| *sequence).collect();
+    for entry in entries.iter_mut().filter(|entry| of.contains(&entry.sequence)) {
+        let place = |index| (entry.sequence, u32::try_from(index).unwrap_or(u32::MAX));
+        entry.rows.polls.retain(|index| !out.contains(&place(index)));
+    }
 }

@@ -48,7 +48,7 @@ impl Flight {
         let time_ns = batch.entries.first().map_or(0, |entry| entry.time_ns);
         let bytes = batch.entries.iter().map(|entry| entry.rows.bytes).sum();
         let mut polls = Repeats::new(usize::MAX);
-        batch.entries.iter().for_each(|entry| polls.remember(&entry.rows.polls));
+        batch.entries.iter().for_each(|entry| polls.remember(entry.rows.polls.identities()));
         let (sender, mut stop) = (Arc::clone(sender), stop.clone());
         let sending = tokio::spawn(async move { sender.send(batch, &mut stop).await });
         self.batches.push_back(UnderWay { time_ns, bytes, polls, sending });
@@ -70,7 +70,7 @@ impl Flight {
     /// Whether one of these entries has a poll that is on its way already. It is no repeat before
     /// ClickHouse took the first: that may be refused.
     pub(super) fn has_polls_of(&self, entries: &[Taken]) -> bool {
-        let mut polls = entries.iter().flat_map(|entry| &entry.rows.polls);
+        let mut polls = entries.iter().flat_map(|entry| entry.rows.polls.identities());
         polls.any(|poll| self.batches.iter().any(|batch| batch.polls.knows(poll)))
     }
 

@@ -61,7 +61,7 @@ impl Lane {
                 Ok(Some((Next::Rows(taken), from_disk))) => {
                     self.next = taken.sequence + 1;
                     sender.metrics.taken_out(from_disk);
-                    return Ok(Some(Some(taken)));
+                    return Ok(Some(Some(*taken)));
                 }
                 Ok(Some((Next::Unreadable(sequence, entry, reason), _))) => {
                     self.next = sequence + 1;

@@ -6,12 +6,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::source::Taken;
 use crate::decode::Decoded;
 use crate::fold::OVERFLOW;
+use crate::polls::{Polls, Text};
 use crate::span::Origin;
 
 /// How many names are told apart.
@@ -196,6 +198,11 @@ impl Names {
 
     fn bound_each(&mut self, rows: &mut Decoded, time_ns: u64, mut of_row: impl FnMut(What)) {
         self.begin_day(time_ns / DAY_NS);
+        rename_polls(
+            &mut rows.polls,
+            |origin, function| self.judge(origin, Some(function)),
+            &mut of_row,
+        );
         for (origin, name) in named(rows) {
             let what = self.judge(origin, name.as_deref().map(String::as_str));
             what.rename(origin, name);
@@ -207,16 +214,29 @@ impl Names {
     pub(super) fn again(&mut self, renamed: &[Renamed], entries: &mut [Taken]) {
         let mut due = renamed.iter().peekable();
         let mut at = 0;
+        let mut next = || {
+            while due.next_if(|renamed| renamed.end() <= at).is_some() {}
+            let of = due.peek().filter(|renamed| renamed.first <= at);
+            at += 1;
+            of.map_or_else(What::default, |renamed| renamed.what)
+        };
         for entry in entries {
+            let polls = &mut entry.rows.polls;
+            let mut renames = Renames::default();
+            for row in 0..polls.len() {
+                let what = next();
+                if !what.service && !what.function {
+                    let poll = polls.get(row);
+                    self.know(&poll.origin.service, poll.function);
+                }
+                renames.rename(polls, row, what);
+            }
             for (origin, name) in named(&mut entry.rows) {
-                while due.next_if(|renamed| renamed.end() <= at).is_some() {}
-                let of = due.peek().filter(|renamed| renamed.first <= at);
-                let what = of.map_or_else(What::default, |renamed| renamed.what);
+                let what = next();
                 if !what.service && !what.function {
                     self.know(&origin.service, name.as_deref().map_or("", String::as_str));
                 }
                 what.rename(origin, name);
-                at += 1;
             }
         }
     }
@@ -253,18 +273,65 @@ fn hash(of: u64, name: &str) -> u64 {
     xxh3_64_with_seed(name.as_bytes(), of)
 }
 
-/// Whose each row is, and the name of a function or metric in it: in an order that depends on the
-/// rows alone.
+/// Origins and texts that renamed polls of one request have.
+#[derive(Default)]
+struct Renames {
+    origins: HashMap<(u32, bool), u32>,
+    text: Option<Text>,
+}
+
+impl Renames {
+    fn rename(&mut self, polls: &mut Polls, row: usize, what: What) {
+        if what.service || what.instance {
+            let of = polls.columns.origin.get(row);
+            let index = *self.origins.entry((of, what.service)).or_insert_with(|| {
+                let mut origin = polls.origin(row).clone();
+                what.rename(&mut origin, None);
+                polls.origins.push(origin);
+                u32::try_from(polls.origins.len() - 1).unwrap_or(u32::MAX)
+            });
+            polls.columns.origin.set(row, index);
+        }
+        if what.service || what.function {
+            let text = *self.text.get_or_insert_with(|| polls.texts.add(OVERFLOW));
+            polls.columns.function.set(row, text);
+        }
+    }
+}
+
+/// Judges each poll, and renames it. Those of one origin and function are judged once: a name that
+/// is past a bound stays past it within a request, and one that isn't is known.
+fn rename_polls(
+    polls: &mut Polls,
+    mut judge: impl FnMut(&Origin, &str) -> What,
+    mut of_row: impl FnMut(What),
+) {
+    let mut judged: HashMap<(u32, Text), What, RandomState> = HashMap::default();
+    let mut renames = Renames::default();
+    for row in 0..polls.len() {
+        let of = (polls.columns.origin.get(row), polls.columns.function.get(row));
+        let what = *judged.entry(of).or_insert_with(|| {
+            let poll = polls.get(row);
+            judge(poll.origin, poll.function)
+        });
+        if !what.is_none() {
+            renames.rename(polls, row, what);
+        }
+        of_row(what);
+    }
+}
+
+/// Whose each other row is, and the name of a function or metric in it: in an order that depends on
+/// the rows alone.
 fn named(rows: &mut Decoded) -> impl Iterator<Item = (&mut Origin, Option<&mut String>)> {
     let measured = &mut rows.measured;
-    let polls = rows.polls.iter_mut().map(|row| (&mut row.origin, Some(&mut row.function)));
     let suspects = rows.suspects.iter_mut().map(|row| (&mut row.origin, Some(&mut row.function)));
     let histograms =
         measured.histograms.iter_mut().map(|row| (&mut row.origin, Some(&mut row.function)));
     let gauges = measured.gauges.iter_mut().map(|row| (&mut row.origin, Some(&mut row.metric)));
     let tasks = measured.tasks.iter_mut().map(|row| (&mut row.origin, None));
     let heartbeats = measured.heartbeats.iter_mut().map(|row| (&mut row.origin, None));
-    polls.chain(suspects).chain(histograms).chain(gauges).chain(heartbeats).chain(tasks)
+    suspects.chain(histograms).chain(gauges).chain(heartbeats).chain(tasks)
 }
 
 #[cfg(test)]
@@ -293,8 +360,8 @@ mod tests {
     }
 
     fn functions(entries: &[Taken]) -> Vec<(&str, &str, &str)> {
-        let polls = entries.iter().flat_map(|entry| &entry.rows.polls);
-        let texts = polls.map(|poll| (&poll.origin, poll.function.as_str()));
+        let polls = entries.iter().flat_map(|entry| entry.rows.polls.iter());
+        let texts = polls.map(|poll| (poll.origin, poll.function));
         texts.map(|(of, function)| (of.service.as_str(), function, of.instance.as_str())).collect()
     }
 
@@ -358,8 +425,8 @@ mod tests {
             prop_assert!(restarted.services.len() <= LIMITS.services_max);
             prop_assert!(restarted.functions.of.values().all(|n| *n <= LIMITS.functions_max));
             // What it kept of the batch it knows.
-            for poll in formed.iter().flat_map(|entry| &entry.rows.polls) {
-                let what = restarted.judge(&poll.origin, Some(&poll.function));
+            for poll in formed.iter().flat_map(|entry| entry.rows.polls.iter()) {
+                let what = restarted.judge(poll.origin, Some(poll.function));
                 prop_assert!(poll.function == OVERFLOW || !what.function && !what.service);
             }
         }

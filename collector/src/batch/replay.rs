@@ -44,10 +44,9 @@ impl Batcher {
                 self.metrics.overflowed(overflowed);
                 // Senders may have sent them again in other requests.
                 let repeats: HashSet<usize> =
-                    self.repeats.find(rows.polls.iter().enumerate()).into_iter().collect();
+                    self.repeats.find(rows.polls.identities().enumerate()).into_iter().collect();
                 self.metrics.repeated(repeats.len());
-                let mut places = 0..;
-                rows.polls.retain(|_| places.next().is_none_or(|at| !repeats.contains(&at)));
+                rows.polls.retain(|at| !repeats.contains(&at));
                 let of_table =
                     |table: &Table| file.head.table.is_empty() || table.name() == file.head.table;
                 let mut refused = None;

@@ -23,7 +23,7 @@ pub(super) struct Taken {
 /// What the next entry is.
 pub(super) enum Next {
     /// One with rows.
-    Rows(Taken),
+    Rows(Box<Taken>),
     /// One of which no rows can be made.
     Unreadable(u64, Entry, String),
 }
@@ -59,13 +59,14 @@ impl Source {
             let Some(found) = found.filter(before) else { return Ok(None) };
             let sequence = found.sequence;
             if let Some((time_ns, rows)) = self.tail.take(sequence) {
-                return Ok(Some((Next::Rows(Taken { sequence, time_ns, rows }), false)));
+                let taken = Taken { sequence, time_ns, rows };
+                return Ok(Some((Next::Rows(Box::new(taken)), false)));
             }
             // What the disk changed is counted, and passed over.
             let entry = self.reader.read(&found).inspect_err(|_| self.unread = Some(found))?;
             let Some(entry) = entry else { continue };
             let next = match self.rows(&entry) {
-                Ok(rows) => Next::Rows(Taken { sequence, time_ns: entry.time_ns, rows }),
+                Ok(rows) => Next::Rows(Box::new(Taken { sequence, time_ns: entry.time_ns, rows })),
                 Err(reason) => Next::Unreadable(sequence, entry, reason),
             };
             return Ok(Some((next, true)));

@@ -5,7 +5,8 @@ use std::collections::btree_map::Entry;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::span::{Origin, PollSpan};
+use crate::polls::Poll as Span;
+use crate::span::Origin;
 
 /// A poll's start and span id.
 type PollId = (u64, [u8; 8]);
@@ -49,14 +50,14 @@ pub(crate) struct Worst {
 }
 
 impl Worst {
-    fn of(span: &PollSpan) -> Self {
+    fn of(span: Span<'_>) -> Self {
         Self {
             self_ns: span.self_ns,
             span_id: span.span_id,
             trace_id: span.trace_id,
             cause: span.cause,
-            blame_function: span.blame_function.clone(),
-            blame_crate: span.blame_crate.clone(),
+            blame_function: span.blame_function.to_owned(),
+            blame_crate: span.blame_crate.to_owned(),
             stack_id: span.stack_id,
         }
     }
@@ -142,7 +143,7 @@ pub(super) struct Episode {
 
 impl Episode {
     /// The episode of one poll. With `remember` off the poll counts, but a repeat of it counts too.
-    pub(super) fn of(span: &PollSpan, remember: bool) -> Self {
+    pub(super) fn of(span: Span<'_>, remember: bool) -> Self {
         let mut episode = Self {
             start_ns: span.start_ns,
             end_ns: end(span),
@@ -160,7 +161,7 @@ impl Episode {
     }
 
     /// Takes a poll in, or a further form of one that it holds.
-    pub(super) fn add(&mut self, span: &PollSpan, remember: bool) {
+    pub(super) fn add(&mut self, span: Span<'_>, remember: bool) {
         let id = (span.start_ns, span.span_id);
         let poll = Poll {
             duration_ns: span.duration_ns,
@@ -176,7 +177,11 @@ impl Episode {
             self.stalls.insert(id, Worst::of(span));
         } else if !span.stall || form.stall {
             self.stalls.remove(&id);
-            self.finish(Worst::of(span));
+            let rank = (span.self_ns, span.span_id);
+            // Most are not the worst: their names are not copied.
+            if self.worst_finished.as_ref().is_none_or(|held| rank >= held.rank()) {
+                self.worst_finished = Some(Worst::of(span));
+            }
         }
     }
 
@@ -311,6 +316,6 @@ impl Episode {
 }
 
 /// When a poll ended, or was last seen.
-pub(super) fn end(span: &PollSpan) -> u64 {
+pub(super) fn end(span: Span<'_>) -> u64 {
     span.start_ns.saturating_add(span.duration_ns)
 }

@@ -17,7 +17,11 @@ mod properties;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use crate::span::{Origin, PollSpan};
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use crate::polls::{Poll, Polls, Text};
+use crate::span::Origin;
 use episode::{Episode, end};
 pub(crate) use episode::{Outline, Sums, Worst};
 pub(crate) use others::{Disputed, Others, Written};
@@ -87,7 +91,7 @@ struct Key {
 pub(crate) struct Fold {
     settings: Settings,
     /// Of each key the episodes by their start: they are further apart than the gap.
-    episodes: HashMap<Key, BTreeMap<u64, Episode>>,
+    episodes: IndexMap<Key, BTreeMap<u64, Episode>, RandomState>,
     /// Keys with an episode that changed since the last call of [`Fold::changes`].
     changed: BTreeSet<Key>,
     /// Episodes that were written and have since been merged away.
@@ -112,7 +116,7 @@ impl Fold {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            episodes: HashMap::new(),
+            episodes: IndexMap::default(),
             changed: BTreeSet::new(),
             removed: Vec::new(),
             polls: 0,
@@ -121,9 +125,57 @@ impl Fold {
         }
     }
 
+    /// Takes all polls of a request in. Most often one joins the last episode of its function,
+    /// which is looked up by number then.
+    pub(crate) fn push_all(&mut self, polls: &Polls) {
+        let mut known: HashMap<(u32, Text), usize, RandomState> = HashMap::default();
+        for row in 0..polls.len() {
+            let of = (polls.columns.origin.get(row), polls.columns.function.get(row));
+            let poll = polls.get(row);
+            if let Some(index) = known.get(&of)
+                && self.joins_last(*index, poll)
+            {
+                continue;
+            }
+            self.push(poll);
+            if !known.contains_key(&of) {
+                let (origin, function) = (poll.origin.clone(), poll.function.to_owned());
+                let index = self.episodes.get_index_of(&Key { origin, function });
+                known.extend(index.map(|index| (of, index)));
+            }
+        }
+    }
+
+    /// Adds a poll to the last episode of a key if it lies in or behind it, and touches no other.
+    fn joins_last(&mut self, index: usize, span: Poll<'_>) -> bool {
+        let gap_ns = nanos(self.settings.gap);
+        let Some((key, of_key)) = self.episodes.get_index_mut(index) else { return false };
+        let mut last = of_key.iter_mut().rev();
+        let (Some((_, episode)), before) = (last.next(), last.next()) else { return false };
+        let touches = |e: &Episode| e.touches(span.start_ns, end(span), gap_ns);
+        // An earlier start would name it anew.
+        if span.start_ns <= episode.start_ns
+            || !touches(episode)
+            || before.is_some_and(|(_, before)| touches(before))
+        {
+            return false;
+        }
+        let polls_max = self.settings.polls_max * if span.stall { 2 } else { 1 };
+        let remember = self.polls < polls_max;
+        self.counts.unremembered += u64::from(!remember);
+        let (remembered, was_dirty) = (episode.remembered(), episode.dirty);
+        episode.add(span, remember);
+        self.polls = self.polls + episode.remembered() - remembered;
+        if episode.dirty && !was_dirty {
+            self.changed.insert(key.clone());
+        }
+        true
+    }
+
     /// Takes one poll in.
-    pub(crate) fn push(&mut self, span: &PollSpan) {
-        let mut key = Key { origin: span.origin.clone(), function: span.function.clone() };
+    pub(crate) fn push<'a>(&mut self, span: impl Into<Poll<'a>>) {
+        let span = span.into();
+        let mut key = Key { origin: span.origin.clone(), function: span.function.to_owned() };
         if self.is_past(&key, span) {
             self.counts.overflowed += 1;
             key = Key {
@@ -169,7 +221,7 @@ impl Fold {
     }
 
     /// Whether there is no room for what this poll begins.
-    fn is_past(&self, key: &Key, span: &PollSpan) -> bool {
+    fn is_past(&self, key: &Key, span: Poll<'_>) -> bool {
         let Some(of_key) = self.episodes.get(key) else {
             return self.episodes.len() >= self.settings.keys_max
                 || self.held >= self.settings.episodes_max;
@@ -205,7 +257,7 @@ impl Fold {
             self.held -= held - of_key.len();
             self.polls += of_key.values().map(Episode::remembered).sum::<usize>();
             if of_key.is_empty() {
-                self.episodes.remove(&key);
+                self.episodes.swap_remove(&key);
             }
         }
         changes
@@ -233,7 +285,7 @@ impl Fold {
 }
 
 /// Takes out the episodes that a poll belongs to: most often one, more when it closes a gap.
-fn take_touched(of_key: &mut BTreeMap<u64, Episode>, span: &PollSpan, gap_ns: u64) -> Vec<Episode> {
+fn take_touched(of_key: &mut BTreeMap<u64, Episode>, span: Poll<'_>, gap_ns: u64) -> Vec<Episode> {
     let until_ns = end(span).saturating_add(gap_ns);
     // They lie apart, so their ends are in the order of their starts.
     let before = of_key.range(..=until_ns).rev();

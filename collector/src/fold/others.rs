@@ -189,7 +189,7 @@ impl Fold {
             }
         }
         if of_key.is_empty() {
-            self.episodes.remove(&key);
+            self.episodes.swap_remove(&key);
         }
         self.changed.insert(key);
     }

@@ -49,9 +49,19 @@ fn table(polls: &[PollSpan], flush_every: usize, now_ns: u64) -> Table {
     let mut fold = Fold::new(Settings::default());
     let mut table = Table::default();
     for part in polls.chunks(flush_every.max(1)) {
-        for span in part {
-            fold.push(span);
-        }
+        fold.push_all(&part.iter().cloned().collect());
+        table.apply(fold.changes(0));
+    }
+    table.apply(fold.changes(now_ns));
+    table
+}
+
+/// The same, each poll looked up by itself.
+fn table_one_by_one(polls: &[PollSpan], flush_every: usize, now_ns: u64) -> Table {
+    let mut fold = Fold::new(Settings::default());
+    let mut table = Table::default();
+    for part in polls.chunks(flush_every.max(1)) {
+        part.iter().for_each(|span| fold.push(span));
         table.apply(fold.changes(0));
     }
     table.apply(fold.changes(now_ns));
@@ -88,6 +98,16 @@ proptest! {
     ) {
         let now = 3_600 * SECOND;
         prop_assert_eq!(table(&given, 1, now), table(&shuffled, flush_every, now));
+    }
+
+    #[test]
+    fn polls_of_a_request_are_folded_as_single_ones(
+        given in polls(),
+        flush_every in 1usize..40,
+    ) {
+        let now = 3_600 * SECOND;
+        let one_by_one = table_one_by_one(&given, flush_every, now);
+        prop_assert_eq!(table(&given, flush_every, now), one_by_one);
     }
 
     #[test]

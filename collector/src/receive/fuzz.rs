@@ -11,17 +11,18 @@ use crate::request::{Encoding, Format, Kind, Request, Signal};
 /// The hour in which the requests of the corpus were sent.
 const NOW_NS: u64 = 1_800_000_030_000_000_000;
 
-/// Rows without the order of stacks, which have none.
+/// Rows as a text, without the order of stacks, which have none.
 fn text(mut rows: Decoded) -> String {
     rows.stacks.sort_by_key(|stack| stack.id);
-    format!("{rows:?}")
+    let Decoded { polls, suspects, stacks, measured, counts, bytes: _ } = rows;
+    format!("{:?} {suspects:?} {stacks:?} {measured:?} {counts:?}", polls.spans())
 }
 
 fn check_rows(rows: &Decoded, limits: &Limits) {
     let is_cut = |name: &str| name.len() <= limits.name_bytes_max;
     let in_time =
         |ns: u64| (NOW_NS - limits.past_ns_max..=NOW_NS + limits.future_ns_max).contains(&ns);
-    for poll in &rows.polls {
+    for poll in &rows.polls.spans() {
         assert!(!poll.function.is_empty() && !poll.origin.service.is_empty());
         assert!([&poll.function, &poll.file, &poll.task_name].into_iter().all(|n| is_cut(n)));
         assert!(in_time(poll.start_ns) && poll.self_ns <= poll.duration_ns);

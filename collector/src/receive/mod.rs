@@ -7,6 +7,8 @@ mod admit;
 mod arriving;
 mod body;
 #[cfg(test)]
+mod direct_tests;
+#[cfg(test)]
 mod fuzz;
 mod grpc;
 mod http;

@@ -41,6 +41,12 @@ pub(super) fn rows(
     limits: &RequestLimits,
     received_ns: u64,
 ) -> Result<Decoded, Unreadable> {
+    if (signal, format) == (Signal::Traces, Format::Protobuf) {
+        let max = limits.elements_max;
+        if let Ok(rows) = decode::decode_directly(&body, &limits.span, max, received_ns) {
+            return Ok(rows);
+        }
+    }
     match (signal, format) {
         (Signal::Metrics, Format::Protobuf) => size::check_metrics(&body, limits.elements_max)?,
         (Signal::Logs, Format::Protobuf) => size::check_logs(&body, limits.elements_max)?,
@@ -54,6 +60,11 @@ pub(super) fn rows(
 pub(crate) fn rows_again(entry: &Entry, limits: &Limits) -> Result<Decoded, Unreadable> {
     let kind = Kind::of_label(entry.label).ok_or(Unreadable::Kind)?;
     let body = decompress(&entry.bytes, kind.encoding, TAKEN_BYTES_MAX)?;
+    if (kind.signal, kind.format) == (Signal::Traces, Format::Protobuf) {
+        if let Ok(rows) = decode::decode_directly(&body, limits, usize::MAX, entry.time_ns) {
+            return Ok(rows);
+        }
+    }
     parse((kind.signal, kind.format), body, limits, entry.time_ns)
 }
 

@@ -60,6 +60,11 @@ pub(crate) fn statement(name: &str) -> String {
     file(&format!("collector/{name}.sql")).unwrap_or_default()
 }
 
+/// A statement after which data follows: nothing stands behind its format.
+pub(crate) fn insertion(name: &str) -> String {
+    without_comments(&statement(name)).trim().to_owned()
+}
+
 /// The schema's steps, in order.
 pub(crate) fn migrations() -> Vec<Migration> {
     let mut steps: Vec<Migration> = Files::iter()

@@ -5,10 +5,11 @@ use std::time::Duration;
 use clickhouse::RowWrite;
 
 use super::insert_measured::{GaugeRow, HeartbeatRow, HistogramRow, TaskRow};
-use super::rows::{EpisodeRow, PollSpanRow, RecentEpisode, Revision, StackRow, SuspectRow};
-use super::{Store, StoreError};
+use super::rows::{EpisodeRow, RecentEpisode, Revision, StackRow, SuspectRow};
+use super::{Store, StoreError, catalog, native};
 use crate::decode::Decoded;
 use crate::fold::Outline;
+use crate::polls::Polls;
 
 /// How long ClickHouse may take for one part of a request, and for its answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -114,10 +115,26 @@ impl Store {
                 self.insert::<TaskRow<'_>>(name, token, rows).await
             }
             Table::Polls => {
-                let rows = of.flat_map(|of| &of.polls).map(PollSpanRow::from).collect();
-                self.insert::<PollSpanRow<'_>>(name, token, rows).await
+                let of: Vec<&Polls> = of.map(|of| &of.polls).collect();
+                self.insert_polls(&of, token).await
             }
         }
+    }
+
+    /// Inserts poll spans, column by column.
+    async fn insert_polls(&self, of: &[&Polls], token: &str) -> Result<(), StoreError> {
+        if of.iter().all(|polls| polls.len() == 0) {
+            return Ok(());
+        }
+        let insert = self.client.insert_formatted_with(catalog::insertion("insert_poll_spans"));
+        let mut insert = insert.with_timeouts(Some(TIMEOUT), Some(TIMEOUT));
+        for (name, value) in settings(token) {
+            insert = insert.with_setting(name, value);
+        }
+        for part in native::block(of) {
+            insert.send(part.into()).await.map_err(|e| self.explain(&e))?;
+        }
+        insert.end().await.map_err(|e| self.explain(&e))
     }
 
     /// Writes episodes over what was there under their ids.
@@ -155,13 +172,10 @@ impl Store {
             return Ok(());
         }
         let insert = self.client.insert::<T>(table).await.map_err(|e| self.explain(&e))?;
-        let mut insert = insert
-            .with_timeouts(Some(TIMEOUT), Some(TIMEOUT))
-            .with_setting("async_insert", "0")
-            // Else an error that comes after the answer's head would come with status 200.
-            .with_setting("wait_end_of_query", "1")
-            .with_setting("insert_deduplication_token", token)
-            .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1");
+        let mut insert = insert.with_timeouts(Some(TIMEOUT), Some(TIMEOUT));
+        for (name, value) in settings(token) {
+            insert = insert.with_setting(name, value);
+        }
         for row in rows {
             if let Err(error) = insert.write(&row).await {
                 return Err(self.explain_late(&error, TIMEOUT).await);
@@ -172,4 +186,15 @@ impl Store {
             Err(error) => Err(self.explain_late(&error, TIMEOUT).await),
         }
     }
+}
+
+/// Settings of every insert.
+fn settings(token: &str) -> [(&'static str, &str); 4] {
+    [
+        ("async_insert", "0"),
+        // Else an error that comes after the answer's head would come with status 200.
+        ("wait_end_of_query", "1"),
+        ("insert_deduplication_token", token),
+        ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+    ]
 }

@@ -52,8 +52,8 @@ impl Store {
                 asked.param("task_id", task.task_id).param("time_ms", signed(task.time_ms))
             }),
             Table::Polls => of.find_map(|of| of.polls.last()).map(|poll| {
-                let asked = self.about("has_poll", &poll.origin);
-                let asked = asked.param("function", &poll.function);
+                let asked = self.about("has_poll", poll.origin);
+                let asked = asked.param("function", poll.function);
                 asked.param("start_ns", signed(poll.start_ns)).param("span_id", hex(poll.span_id))
             }),
         }

@@ -8,6 +8,7 @@ mod insert_measured;
 mod look_up;
 mod migrate;
 mod mutes;
+mod native;
 mod others;
 mod read;
 mod rows;
@@ -15,7 +16,7 @@ mod rows;
 use std::time::Duration;
 
 use axum::http::Uri;
-use clickhouse::Client;
+use clickhouse::{Client, Compression};
 use tokio::net::TcpStream;
 
 pub(crate) use alerts::{LastTold, NotificationRow, Times, TransitionRow};
@@ -154,7 +155,8 @@ impl Store {
             .with_user(&address.user)
             .with_password(&address.password)
             .with_database(&address.database)
-            .with_product_info("holdup", env!("CARGO_PKG_VERSION"));
+            .with_product_info("holdup", env!("CARGO_PKG_VERSION"))
+            .with_compression(compression(&address.url));
         let settings = address.cluster.iter().flat_map(Cluster::settings);
         let client = settings.fold(client, |it, (name, value)| it.with_setting(name, value));
         Self { client, address }
@@ -221,6 +223,13 @@ impl Store {
     }
 }
 
+/// What never leaves this machine is not compressed: to copy it costs less.
+fn compression(url: &str) -> Compression {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let here = ["127.", "localhost", "[::1]"].iter().any(|name| host.starts_with(name));
+    if here { Compression::None } else { Compression::Lz4 }
+}
+
 /// The innermost cause, which is the one that says something.
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
@@ -247,7 +256,9 @@ fn exception_code(text: &str) -> Option<u32> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Address, Store, StoreError, exception_code, one_line};
+    use clickhouse::Compression;
+
+    use super::{Address, Store, StoreError, compression, exception_code, one_line};
 
     #[tokio::test]
     async fn who_takes_connections_and_does_not_answer_is_slow_and_not_away() {
@@ -263,6 +274,16 @@ mod tests {
         drop(listener);
         let away = late().await;
         assert!(matches!(away, StoreError::Unreachable { .. }), "{away}");
+    }
+
+    #[test]
+    fn what_stays_on_this_machine_is_not_compressed() {
+        let is_none = |url| matches!(compression(url), Compression::None);
+        assert!(
+            ["http://127.0.0.1:8123", "http://[::1]:1", "http://localhost"].map(is_none)
+                == [true; 3]
+        );
+        assert!(["http://clickhouse:8123", "https://10.0.0.1"].map(is_none) == [false; 2]);
     }
 
     #[test]

@@ -1,0 +1,233 @@
+//! Protobuf's wire format, as far as usual messages use it.
+
+use super::Unusual;
+
+/// How deep values may be nested: the other decoder goes deeper.
+const DEPTH_MAX: u32 = 20;
+
+/// A field's value.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'b> {
+    Varint(u64),
+    Fixed64(u64),
+    Fixed32,
+    Bytes(&'b [u8]),
+}
+
+/// The fields of a message, one after the other.
+pub(super) struct Fields<'b>(pub(super) &'b [u8]);
+
+impl<'b> Fields<'b> {
+    /// The number and value of the next one.
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'b>)>, Unusual> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let key = u32::try_from(self.varint()?).map_err(|_| Unusual)?;
+        let value = match key & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => Value::Fixed64(u64::from_le_bytes(*self.array()?)),
+            2 => {
+                let length = usize::try_from(self.varint()?).map_err(|_| Unusual)?;
+                Value::Bytes(self.take(length)?)
+            }
+            5 => {
+                let _unused: &[u8; 4] = self.array()?;
+                Value::Fixed32
+            }
+            // Groups, and what is no type at all.
+            _ => return Err(Unusual),
+        };
+        let number = key >> 3;
+        if number == 0 { Err(Unusual) } else { Ok(Some((number, value))) }
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Result<&'b [u8], Unusual> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Unusual)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<&'b [u8; N], Unusual> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(Unusual)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, Unusual> {
+        match self.0 {
+            [byte, rest @ ..] if *byte < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Unusual> {
+        let mut number = 0;
+        for (index, byte) in (0_u32..).zip(self.0.iter().take(10)) {
+            number |= u64::from(byte & 0x7f) << (7 * index);
+            if *byte < 0x80 {
+                // The tenth has room for one bit.
+                if index == 9 && *byte > 1 {
+                    return Err(Unusual);
+                }
+                self.0 = &self.0[index as usize + 1..];
+                return Ok(number);
+            }
+        }
+        Err(Unusual)
+    }
+}
+
+/// Bytes that have to be a text.
+#[inline]
+pub(super) fn text(bytes: &[u8]) -> Result<&str, Unusual> {
+    std::str::from_utf8(bytes).map_err(|_| Unusual)
+}
+
+/// The value of an attribute, as far as it is of use.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scalar<'b> {
+    /// Whether it is a text is not known yet.
+    Text(&'b [u8]),
+    Int(i64),
+    Bool(bool),
+    /// Anything else.
+    Other,
+}
+
+/// The key and the value of an attribute. Whether the key is a text is not known yet.
+#[inline]
+pub(super) fn pair(attribute: &[u8]) -> Result<(&[u8], Scalar<'_>), Unusual> {
+    let (mut key, mut value) = (None, None);
+    let mut fields = Fields(attribute);
+    while let Some((number, of)) = fields.next()? {
+        match (number, of) {
+            (1, Value::Bytes(bytes)) if key.is_none() => key = Some(bytes),
+            (2, Value::Bytes(bytes)) if value.is_none() => value = Some(scalar(bytes, 0)?),
+            (3, Value::Varint(_)) => {}
+            (1..=3, _) => return Err(Unusual),
+            _ => {}
+        }
+    }
+    Ok((key.unwrap_or_default(), value.unwrap_or(Scalar::Other)))
+}
+
+/// An attribute's value. What is in it beside a text of its own is looked at here.
+#[inline]
+fn scalar(value: &[u8], depth: u32) -> Result<Scalar<'_>, Unusual> {
+    if depth > DEPTH_MAX {
+        return Err(Unusual);
+    }
+    let mut fields = Fields(value);
+    let first = fields.next()?;
+    // Of several fields the last holds, and messages are put together: the other decoder does that.
+    if !fields.0.is_empty() {
+        return Err(Unusual);
+    }
+    Ok(match first {
+        Some((1, Value::Bytes(bytes))) => Scalar::Text(bytes),
+        Some((2, Value::Varint(number))) => Scalar::Bool(number != 0),
+        Some((3, Value::Varint(number))) => Scalar::Int(number.cast_signed()),
+        Some((5 | 6, Value::Bytes(message))) => {
+            let is_list = matches!(first, Some((5, _)));
+            let mut fields = Fields(message);
+            while let Some((number, of)) = fields.next()? {
+                match (number, of) {
+                    (1, Value::Bytes(value)) if is_list => skim_value(value, depth + 1)?,
+                    (1, Value::Bytes(pair)) => skim_pair(pair, depth + 1)?,
+                    (1, _) => return Err(Unusual),
+                    _ => {}
+                }
+            }
+            Scalar::Other
+        }
+        Some((4, Value::Fixed64(_)) | (7, Value::Bytes(_)) | (8, Value::Varint(_))) => {
+            Scalar::Other
+        }
+        Some((1..=8, _)) => return Err(Unusual),
+        _ => Scalar::Other,
+    })
+}
+
+fn skim_value(value: &[u8], depth: u32) -> Result<(), Unusual> {
+    if let Scalar::Text(bytes) = scalar(value, depth)? {
+        text(bytes)?;
+    }
+    Ok(())
+}
+
+fn skim_pair(attribute: &[u8], depth: u32) -> Result<(), Unusual> {
+    let (mut key, mut value) = (None, None);
+    let mut fields = Fields(attribute);
+    while let Some((number, of)) = fields.next()? {
+        match (number, of) {
+            (1, Value::Bytes(bytes)) if key.is_none() => key = Some(text(bytes)?),
+            (2, Value::Bytes(bytes)) if value.is_none() => {
+                value = Some(skim_value(bytes, depth)?);
+            }
+            (3, Value::Varint(_)) => {}
+            (1..=3, _) => return Err(Unusual),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// An attribute that is of no use has to be one all the same.
+pub(super) fn skim_attribute(attribute: &[u8]) -> Result<(), Unusual> {
+    skim_pair(attribute, 0)
+}
+
+/// Parts of a span that are of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Event,
+    Link,
+}
+
+/// Looks at an event or a link, and tells how many attributes it has.
+pub(super) fn skim_part(message: &[u8], part: Part) -> Result<usize, Unusual> {
+    let mut attributes = 0;
+    let mut fields = Fields(message);
+    while let Some((number, value)) = fields.next()? {
+        match (part, number, value) {
+            (Part::Event, 3, Value::Bytes(attribute))
+            | (Part::Link, 4, Value::Bytes(attribute)) => {
+                attributes += 1;
+                skim_attribute(attribute)?;
+            }
+            (Part::Event, 2, Value::Bytes(bytes)) | (Part::Link, 3, Value::Bytes(bytes)) => {
+                text(bytes)?;
+            }
+            (Part::Event, 1, Value::Fixed64(_))
+            | (Part::Event, 4, Value::Varint(_))
+            | (Part::Link, 1 | 2, Value::Bytes(_))
+            | (Part::Link, 5, Value::Varint(_))
+            | (Part::Link, 6, Value::Fixed32) => {}
+            (Part::Event, 1..=4, _) | (Part::Link, 1..=6, _) => return Err(Unusual),
+            _ => {}
+        }
+    }
+    Ok(attributes)
+}
+
+/// Looks at a span's status.
+pub(super) fn skim_status(message: &[u8]) -> Result<(), Unusual> {
+    let mut fields = Fields(message);
+    while let Some((number, value)) = fields.next()? {
+        match (number, value) {
+            (2, Value::Bytes(bytes)) => drop(text(bytes)?),
+            (3, Value::Varint(_)) => {}
+            (2 | 3, _) => return Err(Unusual),
+            _ => {}
+        }
+    }
+    Ok(())
+}
