@@ -271,10 +271,9 @@ impl<'b> Direct<'_, 'b> {
     ) -> Result<Result<(), &'static str>, Unusual> {
         let ids = ids(parts.trace_id, parts.span_id);
         let duration = duration(parts.start_ns, parts.end_ns);
-        let (ids, duration_ns) = match (ids, duration) {
-            (Ok(ids), Ok(duration_ns)) => (ids, duration_ns),
+        let (Ok(ids), Ok(duration_ns)) = (ids, duration) else {
             // The other decoder counts nothing of such a span.
-            (Err(_), _) | (_, Err(_)) => return Err(Unusual),
+            return Err(Unusual);
         };
         let row = self.polls.len();
         let start_ns = self.decoder.start(parts.start_ns, duration_ns);
@@ -421,11 +420,16 @@ impl<'b> Direct<'_, 'b> {
             let key = text(key)?;
             let named = if let Scalar::Text(value) = value { text(value)? } else { "" };
             match key {
-                contract::BUSY_NS => busy_ns = integer(value),
-                contract::IDLE_NS => idle_ns = integer(value),
                 contract::FUNCTION => function = named,
                 "code.module.name" | "code.namespace" | "target" => namespace = named,
-                _ => return Ok(()),
+                _ => {
+                    match key {
+                        contract::BUSY_NS => busy_ns = integer(value),
+                        contract::IDLE_NS => idle_ns = integer(value),
+                        _ => {}
+                    }
+                    return Ok(());
+                }
             }
             // What the other decoder cuts, it counts, whether it is a suspect or not.
             if named.len() > name_bytes_max { Err(Unusual) } else { Ok(()) }

@@ -14,8 +14,8 @@ const NOW_NS: u64 = 1_800_000_030_000_000_000;
 /// Rows as a text, without the order of stacks, which have none.
 fn text(mut rows: Decoded) -> String {
     rows.stacks.sort_by_key(|stack| stack.id);
-    let Decoded { polls, suspects, stacks, measured, counts, bytes: _ } = rows;
-    format!("{:?} {suspects:?} {stacks:?} {measured:?} {counts:?}", polls.spans())
+    let Decoded { polls, suspects, stacks, measured, services, counts, bytes: _ } = rows;
+    format!("{:?} {suspects:?} {stacks:?} {measured:?} {services:?} {counts:?}", polls.spans())
 }
 
 fn check_rows(rows: &Decoded, limits: &Limits) {

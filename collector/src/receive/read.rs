@@ -60,10 +60,10 @@ pub(super) fn rows(
 pub(crate) fn rows_again(entry: &Entry, limits: &Limits) -> Result<Decoded, Unreadable> {
     let kind = Kind::of_label(entry.label).ok_or(Unreadable::Kind)?;
     let body = decompress(&entry.bytes, kind.encoding, TAKEN_BYTES_MAX)?;
-    if (kind.signal, kind.format) == (Signal::Traces, Format::Protobuf) {
-        if let Ok(rows) = decode::decode_directly(&body, limits, usize::MAX, entry.time_ns) {
-            return Ok(rows);
-        }
+    if (kind.signal, kind.format) == (Signal::Traces, Format::Protobuf)
+        && let Ok(rows) = decode::decode_directly(&body, limits, usize::MAX, entry.time_ns)
+    {
+        return Ok(rows);
     }
     parse((kind.signal, kind.format), body, limits, entry.time_ns)
 }
