@@ -16,6 +16,7 @@ use super::batcher::Batcher;
 use super::lane::Lane;
 use super::mark::Mark;
 use super::pace::{GATHER, Gathered};
+use super::repeats::Spans;
 use super::send::{Sent, Stopped};
 use super::source::Taken;
 use crate::clock::now_ns;
@@ -135,7 +136,7 @@ impl Batcher {
     }
 
     /// The oldest batch of a lane, once it is stored, and whether the lane is that of what is live.
-    async fn stored(&mut self) -> Result<(Sent, bool), Stopped> {
+    async fn stored(&mut self) -> Result<((Sent, Spans), bool), Stopped> {
         let Some(ahead) = &mut self.ahead else {
             return Ok((self.lane.flight.stored().await?, false));
         };
@@ -145,14 +146,15 @@ impl Batcher {
         }
     }
 
-    fn note_stored(&mut self, (sent, is_ahead): (Sent, bool)) {
+    fn note_stored(&mut self, (sent, is_ahead): ((Sent, Spans), bool)) {
         let Some(ahead) = self.ahead.as_mut().filter(|_| is_ahead) else {
-            return self.take_in(&sent);
+            return self.take_in(sent);
         };
+        let (sent, polls) = sent;
         ahead.stored = sent.batch.mark.to;
         self.log.note(Mark::Ahead { from: ahead.from, to: ahead.stored }.bytes());
         self.progress.live(0);
         self.metrics.batch(sent.batch.rows());
-        block_in_place(|| self.take_in_stored(&sent));
+        block_in_place(|| self.take_in_stored(&sent, polls));
     }
 }

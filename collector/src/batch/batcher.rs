@@ -1,6 +1,6 @@
 //! Takes entries out of the log, sends them in batches, and folds what is stored into episodes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::lane::Lane;
 use super::mark::{BatchMark, Mark, Resume};
 use super::names::{NameLimits, Names};
 use super::progress::Progress;
-use super::repeats::Repeats;
+use super::repeats::{Repeats, Spans, count, identities, leave_out, leave_out_repeats};
 use super::send::{Batch, Sender, Sent, Stopped, wait};
 use super::shared::Shared;
 use super::source::{Reread, Source, Taken};
@@ -252,7 +252,7 @@ impl Batcher {
             for poll in &polls {
                 self.fold.push(poll);
             }
-            self.repeats.remember(polls.iter().map(Identity::from));
+            self.repeats.remember(Spans::of(polls.len(), polls.iter().map(Identity::from)));
         });
         self.collect_changes();
         if polls.len() >= limit {
@@ -318,7 +318,10 @@ impl Batcher {
             Some(ahead) if is_ahead => &mut ahead.lane,
             _ => &mut self.lane,
         };
-        block_in_place(|| lane.flight.send(Batch { mark, entries }, &self.sender, stop));
+        block_in_place(|| {
+            let polls = Spans::of(count(&entries), identities(&entries));
+            lane.flight.send((Batch { mark, entries }, polls), &self.sender, stop);
+        });
         Ok(())
     }
 
@@ -347,9 +350,9 @@ impl Batcher {
         mut entries: Vec<Taken>,
         to: u64,
         stop: &mut watch::Receiver<bool>,
-    ) -> Result<Batch, Stopped> {
+    ) -> Result<(Batch, Spans), Stopped> {
         let from = entries.first().map_or(to, |first| first.sequence);
-        let ((renamed, overflowed), repeats) = block_in_place(|| {
+        let ((renamed, overflowed), (repeats, polls)) = block_in_place(|| {
             self.metrics.stacks_left_out(self.stacks.leave_out(&mut entries));
             // From here on they are sent until they are stored, by this run or the next.
             let stacks = entries.iter().flat_map(|entry| &entry.rows.stacks);
@@ -366,12 +369,12 @@ impl Batcher {
             tracing::error!("{error}; nothing is sent before its batch is in the log");
             wait(PAUSE, stop).await?;
         }
-        Ok(Batch { mark, entries })
+        Ok((Batch { mark, entries }, polls))
     }
 
     /// Notes that ClickHouse has a batch, and with it all that stands before. A large one takes
     /// milliseconds of work.
-    pub(super) fn take_in(&mut self, sent: &Sent) {
+    pub(super) fn take_in(&mut self, (sent, polls): (Sent, Spans)) {
         let batch = &sent.batch;
         self.metrics.batch(batch.rows());
         self.log.note(Mark::Stored(batch.mark.to).bytes());
@@ -381,18 +384,21 @@ impl Batcher {
             self.log.release(batch.mark.to);
             let times = batch.entries.iter().map(|entry| entry.time_ns);
             self.folded_ns = times.fold(self.folded_ns, u64::max);
-            self.take_in_stored(sent);
+            self.take_in_stored(&sent, polls);
         });
         self.progress.stored(batch.mark.to);
     }
 
     /// Folds the polls of a batch, as far as they are stored.
-    pub(super) fn take_in_stored(&mut self, Sent { batch, refused }: &Sent) {
-        for entry in &batch.entries {
-            if !refused.contains(&(Table::Polls, entry.sequence)) {
-                self.take_in_polls(&entry.rows);
-            }
-        }
+    pub(super) fn take_in_stored(&mut self, Sent { batch, refused }: &Sent, polls: Spans) {
+        let is_stored = |entry: &&Taken| !refused.contains(&(Table::Polls, entry.sequence));
+        let stored = || batch.entries.iter().filter(is_stored);
+        self.repeats.remember(if refused.is_empty() {
+            polls
+        } else {
+            Spans::of(0, stored().flat_map(|entry| entry.rows.polls.identities()))
+        });
+        stored().for_each(|entry| self.fold.push_all(&entry.rows.polls));
     }
 
     /// Tells when the first entry came that is not stored, these being the last to know of.
@@ -405,7 +411,7 @@ impl Batcher {
 
     /// Folds polls that are stored.
     pub(super) fn take_in_polls(&mut self, rows: &crate::decode::Decoded) {
-        self.repeats.remember(rows.polls.identities());
+        self.repeats.remember(Spans::of(rows.polls.len(), rows.polls.identities()));
         self.fold.push_all(&rows.polls);
     }
 
@@ -472,24 +478,4 @@ async fn read_again(
         entries.extend(next);
     }
     Ok(Batch { mark, entries })
-}
-
-/// Takes out what was stored before or stands twice, and says what that was.
-fn leave_out_repeats(repeats: &Repeats, entries: &mut [Taken]) -> Vec<(u64, u32)> {
-    let places = entries.iter().flat_map(|entry| {
-        let polls = (0..).zip(entry.rows.polls.identities());
-        polls.map(|(index, poll)| ((entry.sequence, index), poll))
-    });
-    let found = repeats.find(places);
-    leave_out(&found.iter().copied().collect(), entries);
-    found
-}
-
-/// Takes out polls: of these entries, and of these indexes among their polls.
-fn leave_out(out: &HashSet<(u64, u32)>, entries: &mut [Taken]) {
-    let of: HashSet<u64> = out.iter().map(|(sequence, _)| *sequence).collect();
-    for entry in entries.iter_mut().filter(|entry| of.contains(&entry.sequence)) {
-        let place = |index| (entry.sequence, u32::try_from(index).unwrap_or(u32::MAX));
-        entry.rows.polls.retain(|index| !out.contains(&place(index)));
-    }
 }

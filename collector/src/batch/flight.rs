@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::repeats::Repeats;
+use super::repeats::Spans;
 use super::send::{Batch, Sender, Sent, Stopped};
 use super::source::Taken;
 
@@ -33,38 +33,37 @@ struct UnderWay {
     /// How much memory its rows take.
     bytes: usize,
     /// Its polls.
-    polls: Repeats,
+    polls: Spans,
     sending: JoinHandle<Result<Sent, Stopped>>,
 }
 
 impl Flight {
-    /// Begins to send a batch.
+    /// Begins to send a batch with these polls.
     pub(super) fn send(
         &mut self,
-        batch: Batch,
+        (batch, polls): (Batch, Spans),
         sender: &Arc<Sender>,
         stop: &watch::Receiver<bool>,
     ) {
         let time_ns = batch.entries.first().map_or(0, |entry| entry.time_ns);
         let bytes = batch.entries.iter().map(|entry| entry.rows.bytes).sum();
-        let mut polls = Repeats::new(usize::MAX);
-        batch.entries.iter().for_each(|entry| polls.remember(entry.rows.polls.identities()));
         let (sender, mut stop) = (Arc::clone(sender), stop.clone());
         let sending = tokio::spawn(async move { sender.send(batch, &mut stop).await });
         self.batches.push_back(UnderWay { time_ns, bytes, polls, sending });
     }
 
-    /// The oldest, once it is stored; none is ever where none is under way. What it waits for goes
-    /// on when the caller does not wait any longer.
-    pub(super) async fn stored(&mut self) -> Result<Sent, Stopped> {
+    /// The oldest and its polls, once it is stored; none is ever where none is under way. What it
+    /// waits for goes on when the caller does not wait any longer.
+    pub(super) async fn stored(&mut self) -> Result<(Sent, Spans), Stopped> {
         let Some(oldest) = self.batches.front_mut() else { return pending().await };
         let sent = (&mut oldest.sending).await;
-        self.batches.pop_front();
-        sent.unwrap_or_else(|error| match error.try_into_panic() {
+        let polls = self.batches.pop_front().map(|oldest| oldest.polls).unwrap_or_default();
+        let sent = sent.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The runtime ends.
             Err(_cancelled) => Err(Stopped),
-        })
+        })?;
+        Ok((sent, polls))
     }
 
     /// Whether one of these entries has a poll that is on its way already. It is no repeat before

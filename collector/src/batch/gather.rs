@@ -44,7 +44,7 @@ impl Batcher {
             let pause = if is_empty { Duration::ZERO } else { GATHER };
             tokio::select! {
                 sent = self.lane.flight.stored() => {
-                    self.take_in(&sent?);
+                    self.take_in(sent?);
                     if is_empty {
                         // Its episodes are written before more is awaited.
                         due = Instant::now();

@@ -1,10 +1,11 @@
 //! Recognises poll spans that were stored already, so that a request that is sent again, as clients
 //! do whose answer got lost, counts once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use foldhash::fast::RandomState;
 
+use super::source::Taken;
 use crate::polls::Identity;
 
 /// A span's trace and span id. Its start is left out: that of a sender whose clock is too far off
@@ -12,66 +13,134 @@ use crate::polls::Identity;
 type SpanKey = ([u8; 16], [u8; 8]);
 /// How much a form of a poll says: a finished one more than a stall, a longer one more than a
 /// shorter.
-type Form = (bool, u64);
+type Form = u64;
 
-/// The spans that were stored last.
-#[derive(Debug)]
-pub(super) struct Repeats {
-    young: HashMap<SpanKey, Form, RandomState>,
-    old: HashMap<SpanKey, Form, RandomState>,
-    spans_max: usize,
-}
+/// Spans, each in the form of it that says most.
+#[derive(Debug, Default)]
+pub(super) struct Spans(HashMap<SpanKey, Form, RandomState>);
 
-impl Repeats {
-    /// Remembers at least the last `spans_max` spans, and at most twice as many.
-    pub(super) fn new(spans_max: usize) -> Self {
-        Self { young: HashMap::default(), old: HashMap::default(), spans_max }
+impl Spans {
+    fn with_room(spans: usize) -> Self {
+        Self(HashMap::with_capacity_and_hasher(spans, RandomState::default()))
     }
 
-    /// Finds what was stored already in this form or one that says more, and what stands twice
-    /// among these.
-    pub(super) fn find<P: Copy>(&self, polls: impl Iterator<Item = (P, Identity)>) -> Vec<P> {
-        let mut in_batch: HashMap<SpanKey, Form, RandomState> = HashMap::default();
-        let mut repeats = Vec::new();
-        for (place, poll) in polls {
-            let (key, form) = of(poll);
-            let known = [in_batch.get(&key), self.young.get(&key), self.old.get(&key)];
-            if known.into_iter().flatten().any(|known| *known >= form) {
-                repeats.push(place);
-            } else {
-                in_batch.insert(key, form);
-            }
-        }
-        repeats
+    /// Those of polls, of which there are about so many.
+    pub(super) fn of(count: usize, polls: impl Iterator<Item = Identity>) -> Self {
+        let mut spans = Self::with_room(count);
+        polls.map(of).for_each(|(key, form)| spans.note(key, form));
+        spans
     }
 
     /// Whether this form of a poll, or one that says more, is among these.
     pub(super) fn knows(&self, poll: Identity) -> bool {
         let (key, form) = of(poll);
-        let known = [self.young.get(&key), self.old.get(&key)];
-        known.into_iter().flatten().any(|known| *known >= form)
+        self.has(&key, form)
+    }
+
+    fn has(&self, key: &SpanKey, form: Form) -> bool {
+        self.0.get(key).is_some_and(|known| *known >= form)
+    }
+
+    fn note(&mut self, key: SpanKey, form: Form) {
+        let known = self.0.entry(key).or_insert(form);
+        *known = form.max(*known);
+    }
+}
+
+/// The spans that were stored last.
+#[derive(Debug)]
+pub(super) struct Repeats {
+    /// The latest stand last. Those of large batches stand apart, so that none of them moves.
+    stored: VecDeque<Spans>,
+    spans_max: usize,
+}
+
+impl Repeats {
+    /// Remembers at least the last `spans_max` spans, and one batch more at most.
+    pub(super) fn new(spans_max: usize) -> Self {
+        Self { stored: VecDeque::new(), spans_max }
+    }
+
+    /// Finds what was stored already in this form or one that says more, and what stands twice
+    /// among these, which are about so many. All others come back as well.
+    pub(super) fn find<P>(
+        &self,
+        count: usize,
+        polls: impl Iterator<Item = (P, Identity)>,
+    ) -> (Vec<P>, Spans) {
+        let (mut others, mut repeats) = (Spans::with_room(count), Vec::new());
+        for (place, poll) in polls {
+            let (key, form) = of(poll);
+            if others.has(&key, form) || self.stored.iter().any(|spans| spans.has(&key, form)) {
+                repeats.push(place);
+            } else {
+                others.note(key, form);
+            }
+        }
+        (repeats, others)
     }
 
     /// Notes what is stored.
-    pub(super) fn remember(&mut self, polls: impl IntoIterator<Item = Identity>) {
-        for poll in polls {
-            if self.young.len() >= self.spans_max {
-                self.old = std::mem::take(&mut self.young);
+    pub(super) fn remember(&mut self, spans: Spans) {
+        let few = self.spans_max / 4;
+        match self.stored.back_mut() {
+            Some(last) if last.0.len() + spans.0.len() <= few => {
+                spans.0.into_iter().for_each(|(key, form)| last.note(key, form));
             }
-            let (key, form) = of(poll);
-            let known = self.young.entry(key).or_insert(form);
-            *known = form.max(*known);
+            _ => self.stored.push_back(spans),
+        }
+        let mut held: usize = self.stored.iter().map(|spans| spans.0.len()).sum();
+        while let Some(oldest) = self.stored.front()
+            && held - oldest.0.len() >= self.spans_max
+        {
+            held -= oldest.0.len();
+            self.stored.pop_front();
         }
     }
 }
 
 fn of(poll: Identity) -> (SpanKey, Form) {
-    ((poll.trace_id, poll.span_id), (!poll.stall, poll.duration_ns))
+    // No duration reaches the bit above.
+    let form = u64::from(!poll.stall) << 63 | poll.duration_ns & (u64::MAX >> 1);
+    ((poll.trace_id, poll.span_id), form)
+}
+
+/// Takes out what was stored before or stands twice. Says what that was, and what is left.
+pub(super) fn leave_out_repeats(
+    repeats: &Repeats,
+    entries: &mut [Taken],
+) -> (Vec<(u64, u32)>, Spans) {
+    let places = entries.iter().flat_map(|entry| {
+        let polls = (0..).zip(entry.rows.polls.identities());
+        polls.map(|(index, poll)| ((entry.sequence, index), poll))
+    });
+    let (found, others) = repeats.find(count(entries), places);
+    leave_out(&found.iter().copied().collect(), entries);
+    (found, others)
+}
+
+/// How many polls these have.
+pub(super) fn count(entries: &[Taken]) -> usize {
+    entries.iter().map(|entry| entry.rows.polls.len()).sum()
+}
+
+/// What tells their polls from others.
+pub(super) fn identities(entries: &[Taken]) -> impl Iterator<Item = Identity> {
+    entries.iter().flat_map(|entry| entry.rows.polls.identities())
+}
+
+/// Takes out polls: of these entries, and of these indexes among their polls.
+pub(super) fn leave_out(out: &HashSet<(u64, u32)>, entries: &mut [Taken]) {
+    let of: HashSet<u64> = out.iter().map(|(sequence, _)| *sequence).collect();
+    for entry in entries.iter_mut().filter(|entry| of.contains(&entry.sequence)) {
+        let place = |index| (entry.sequence, u32::try_from(index).unwrap_or(u32::MAX));
+        entry.rows.polls.retain(|index| !out.contains(&place(index)));
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Repeats;
+    use super::{Repeats, Spans};
     use crate::polls::Identity;
 
     fn poll(id: u8, duration_ns: u64, stall: bool) -> Identity {
@@ -79,7 +148,11 @@ mod tests {
     }
 
     fn find(repeats: &Repeats, polls: &[Identity]) -> Vec<usize> {
-        repeats.find(polls.iter().copied().enumerate())
+        repeats.find(polls.len(), polls.iter().copied().enumerate()).0
+    }
+
+    fn spans(polls: impl IntoIterator<Item = Identity>) -> Spans {
+        Spans::of(0, polls.into_iter())
     }
 
     #[test]
@@ -87,10 +160,10 @@ mod tests {
         let mut repeats = Repeats::new(10);
         let first = [poll(1, 10, true), poll(1, 10, true), poll(2, 10, false)];
         assert_eq!(find(&repeats, &first), [1], "twice in one batch");
-        repeats.remember(first);
+        repeats.remember(spans(first));
         let second = [poll(1, 10, true), poll(1, 20, true), poll(1, 20, false)];
         assert_eq!(find(&repeats, &second), [0]);
-        repeats.remember(second);
+        repeats.remember(spans(second));
         let third = [poll(1, 40, true), poll(2, 10, false), poll(3, 1, false)];
         assert_eq!(find(&repeats, &third), [0, 1], "a stall after its end says nothing");
     }
@@ -105,11 +178,17 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut repeats = Repeats::new(10);
-        for id in 0..=255 {
-            repeats.remember([poll(id, 1, false)]);
-            assert!(repeats.young.len() + repeats.old.len() <= 20);
+        for of_batch in [1, 3, 25] {
+            let mut repeats = Repeats::new(10);
+            let ids: Vec<u8> = (0..250).collect();
+            for batch in ids.chunks(of_batch) {
+                repeats.remember(spans(batch.iter().map(|id| poll(*id, 1, false))));
+                let held: usize = repeats.stored.iter().map(|spans| spans.0.len()).sum();
+                assert!(held < 10 + of_batch.max(3), "{held} of batches of {of_batch}");
+            }
+            let last: Vec<Identity> = (240..250).map(|id| poll(id, 1, false)).collect();
+            assert_eq!(find(&repeats, &last).len(), 10, "the last ten are known");
+            assert_eq!(find(&repeats, &[poll(200, 1, false)]), [0; 0]);
         }
-        assert_eq!(find(&repeats, &[poll(246, 1, false)]), [0], "the last ten are known");
     }
 }

@@ -43,8 +43,9 @@ impl Batcher {
                 let overflowed = self.names.bound_rows(&mut rows, file.head.received_ns);
                 self.metrics.overflowed(overflowed);
                 // Senders may have sent them again in other requests.
-                let repeats: HashSet<usize> =
-                    self.repeats.find(rows.polls.identities().enumerate()).into_iter().collect();
+                let polls = rows.polls.identities().enumerate();
+                let (repeats, _others) = self.repeats.find(rows.polls.len(), polls);
+                let repeats: HashSet<usize> = repeats.into_iter().collect();
                 self.metrics.repeated(repeats.len());
                 rows.polls.retain(|at| !repeats.contains(&at));
                 let of_table =
