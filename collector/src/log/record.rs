@@ -103,6 +103,18 @@ pub(super) fn write(
     kind: Kind,
     parts: &[&[u8]],
 ) {
+    begin(out, segment, (sequence, durable), kind, parts);
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+}
+
+/// Writes a record's head behind what is in `out`, for a payload of these parts.
+pub(super) fn begin(
+    out: &mut Vec<u8>,
+    segment: u64,
+    (sequence, durable): (u64, u64),
+    kind: Kind,
+    parts: &[&[u8]],
+) {
     let begin = out.len();
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let payload_crc = parts.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part));
@@ -114,7 +126,6 @@ pub(super) fn write(
     out.extend_from_slice(&payload_crc.to_le_bytes());
     let crc = head_crc(&out[begin..], segment);
     out.extend_from_slice(&crc.to_le_bytes());
-    parts.iter().for_each(|part| out.extend_from_slice(part));
 }
 
 /// Where the next record starts at or after `from` that is whole.

@@ -20,7 +20,9 @@ use super::{AppendError, Appended, Entry, Settings};
 /// A group is closed when it has so many bytes.
 const GROUP_BYTES_MAX: usize = 1 << 20;
 /// Memory that is kept for the next group.
-const BUFFER_BYTES_KEPT: usize = 4 << 20;
+const BUFFER_BYTES_KEPT: usize = 2 << 20;
+/// An entry of so many bytes is written from where it is; a smaller one is gathered with others.
+const LARGE_BYTES: usize = 64 << 10;
 /// How often it is tried whether the disk takes writes again.
 const PROBE: Duration = Duration::from_secs(1);
 
@@ -63,7 +65,10 @@ pub(super) struct Writer {
     pub(super) next_number: u64,
     pub(super) jobs: Receiver<Job>,
     active: Option<Active>,
+    /// What is written next,
     buffer: Vec<u8>,
+    /// and what stands in between: behind how many bytes of it.
+    large: Vec<(usize, Bytes)>,
     /// Why what was tried last failed.
     failing: Option<String>,
 }
@@ -88,7 +93,7 @@ impl Writer {
     ) -> Self {
         let (keys, next, next_number) = found;
         let folder = settings.folder.clone();
-        let (active, buffer, failing) = (None, Vec::new(), None);
+        let (active, buffer, large, failing) = (None, Vec::new(), Vec::new(), None);
         Self {
             folder,
             settings,
@@ -100,6 +105,7 @@ impl Writer {
             jobs,
             active,
             buffer,
+            large,
             failing,
         }
     }
@@ -157,6 +163,7 @@ impl Writer {
             self.write(&group)
         });
         self.answer(group, written);
+        self.large.clear();
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_BYTES_KEPT);
     }
@@ -233,7 +240,13 @@ impl Writer {
                     let (key, time) = (entry.key.to_le_bytes(), entry.time_ns.to_le_bytes());
                     let label = entry.label.to_le_bytes();
                     let parts: [&[u8]; 4] = [&key, &time, &label, &entry.bytes];
-                    record::write(&mut self.buffer, number, at, Kind::Entry, &parts);
+                    if entry.bytes.len() < LARGE_BYTES {
+                        record::write(&mut self.buffer, number, at, Kind::Entry, &parts);
+                    } else {
+                        record::begin(&mut self.buffer, number, at, Kind::Entry, &parts);
+                        parts[..3].iter().for_each(|part| self.buffer.extend_from_slice(part));
+                        self.large.push((self.buffer.len(), entry.bytes));
+                    }
                     group.keys.push(entry.key);
                     group.entries += 1;
                     group.newest_ns = group.newest_ns.max(entry.time_ns);
@@ -255,19 +268,18 @@ impl Writer {
             return Ok(());
         }
         let began = Instant::now();
-        let written = self
-            .disk
-            .write(&active.file, &self.buffer, active.bytes)
-            .and_then(|()| self.disk.sync(&active.file));
+        let written = write_all(&*self.disk, active, &self.buffer, &self.large)
+            .and_then(|end| self.disk.sync(&active.file).map(|()| end));
         self.shared.counters.sync_seconds.observe(began.elapsed().as_secs_f64());
-        if let Err(error) = written {
-            // What can't be cut off is void: the next file begins with the same sequence number.
-            let _uncut = active.file.set_len(active.bytes);
-            self.active = None;
-            return Err(error);
+        match written {
+            Ok(end) => active.bytes = end,
+            Err(error) => {
+                // What can't be cut off is void: the next file begins with the same number.
+                let _uncut = active.file.set_len(active.bytes);
+                self.active = None;
+                return Err(error);
+            }
         }
-        let length = u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
-        active.bytes += length;
         let is_first = self.next == self.shared.first_of(active.number);
         let records = group.answers.iter().filter(|(_, at)| *at != Appended::Known).count();
         self.next += u64::try_from(records).unwrap_or(u64::MAX) + u64::from(is_first);
@@ -313,4 +325,29 @@ impl Writer {
         }
         let _seen = self.refusal(1);
     }
+}
+
+/// Writes what was gathered, each large entry in its place, and returns where the file ends then.
+fn write_all(
+    disk: &dyn Disk,
+    active: &Active,
+    buffer: &[u8],
+    large: &[(usize, Bytes)],
+) -> io::Result<u64> {
+    let mut end = active.bytes;
+    let mut write = |bytes: &[u8]| {
+        disk.write(&active.file, bytes, end)?;
+        end += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        io::Result::Ok(())
+    };
+    let mut from = 0;
+    for (until, entry) in large {
+        write(&buffer[from..*until])?;
+        write(entry)?;
+        from = *until;
+    }
+    if from < buffer.len() {
+        write(&buffer[from..])?;
+    }
+    Ok(end)
 }
