@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -12,7 +11,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{BoxError, Router};
+use bytes::BytesMut;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use tonic::Code;
@@ -119,7 +121,7 @@ async fn answer(
     // A body that does not tell its length may take all that is allowed.
     let length = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     let mut room = receiver.intake.reserve(length.unwrap_or(bytes_max).min(bytes_max))?;
-    let body = receive(body, bytes_max).await?;
+    let body = receive(body, length.unwrap_or(0), bytes_max).await?;
     if signal == Signal::Logs && format == Format::Json && !receiver.forwards {
         return Ok(receiver.not_kept(signal));
     }
@@ -213,20 +215,36 @@ impl Refused {
     }
 }
 
-async fn receive(body: Body, bytes_max: usize) -> Result<Bytes, Refused> {
-    let error = match Limited::new(Arriving::new(body), bytes_max).collect().await {
-        Ok(collected) => return Ok(collected.to_bytes()),
-        Err(error) => error,
-    };
-    if error.is::<LengthLimitError>() {
-        return Err(BodyError::TooLarge(bytes_max).into());
+/// Reads a body, of so many bytes as its sender says. What came is copied before more comes, while
+/// it is at hand.
+async fn receive(body: Body, length: usize, bytes_max: usize) -> Result<Bytes, Refused> {
+    let mut body = Limited::new(Arriving::new(body), bytes_max);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(part) = frame.map_err(|error| unreceived(error, bytes_max))?.into_data() else {
+            continue;
+        };
+        if whole.is_empty() {
+            if body.is_end_stream() {
+                return Ok(part);
+            }
+            whole.reserve(length.min(bytes_max));
+        }
+        whole.extend_from_slice(&part);
     }
-    Err(match error.downcast::<Unarrived>().map(|error| *error) {
+    Ok(whole.freeze())
+}
+
+fn unreceived(error: BoxError, bytes_max: usize) -> Refused {
+    if error.is::<LengthLimitError>() {
+        return BodyError::TooLarge(bytes_max).into();
+    }
+    match error.downcast::<Unarrived>().map(|error| *error) {
         Ok(Unarrived::NotTaken(reason)) => reason.into(),
         Ok(slow @ (Unarrived::Late | Unarrived::Silent)) => Refused::Slow(slow),
         Ok(Unarrived::Broken(error)) => broken(&error),
         Err(error) => broken(&*error),
-    })
+    }
 }
 
 fn broken(error: &dyn std::error::Error) -> Refused {
