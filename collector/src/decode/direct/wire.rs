@@ -105,6 +105,15 @@ pub(super) enum Scalar<'b> {
 /// The key and the value of an attribute. Whether the key is a text is not known yet.
 #[inline]
 pub(super) fn pair(attribute: &[u8]) -> Result<(&[u8], Scalar<'_>), Unusual> {
+    // As all senders write it: a short key, a value, and nothing else.
+    if let [0x0a, length @ ..0x80, rest @ ..] = attribute
+        && let Some((key, [0x12, rest @ ..])) = rest.split_at_checked(usize::from(*length))
+    {
+        let mut value = Fields(rest);
+        if usize::try_from(value.varint()?).is_ok_and(|length| length == value.0.len()) {
+            return Ok((key, scalar(value.0, 0)?));
+        }
+    }
     let (mut key, mut value) = (None, None);
     let mut fields = Fields(attribute);
     while let Some((number, of)) = fields.next()? {
@@ -124,6 +133,13 @@ pub(super) fn pair(attribute: &[u8]) -> Result<(&[u8], Scalar<'_>), Unusual> {
 fn scalar(value: &[u8], depth: u32) -> Result<Scalar<'_>, Unusual> {
     if depth > DEPTH_MAX {
         return Err(Unusual);
+    }
+    match value {
+        [0x0a, length @ ..0x80, text @ ..] if usize::from(*length) == text.len() => {
+            return Ok(Scalar::Text(text));
+        }
+        [0x18, number @ ..0x80] => return Ok(Scalar::Int(i64::from(*number))),
+        _ => {}
     }
     let mut fields = Fields(value);
     let first = fields.next()?;
