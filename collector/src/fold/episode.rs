@@ -5,19 +5,17 @@ use std::collections::btree_map::Entry;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::remembered::{PollId, Remembered};
 use crate::polls::Poll as Span;
 use crate::span::Origin;
 
-/// A poll's start and span id.
-type PollId = (u64, [u8; 8]);
-
 /// What is kept of one poll, to sum up and to recognise it when it comes again.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Poll {
-    duration_ns: u64,
+pub(super) struct Poll {
+    pub(super) duration_ns: u64,
     self_ns: u64,
     victims: u32,
-    stall: bool,
+    pub(super) stall: bool,
 }
 
 impl Poll {
@@ -132,7 +130,7 @@ pub(super) struct Episode {
     /// Span id of the first poll: with the start it names the episode.
     first_span: [u8; 8],
     /// The polls that it can recognise.
-    polls: BTreeMap<PollId, Poll>,
+    polls: Remembered,
     /// Sums of all polls, those among them that it can recognise no more.
     sums: Sums,
     /// The worst of those that have finished.
@@ -151,7 +149,7 @@ impl Episode {
             written: false,
             dirty: true,
             first_span: span.span_id,
-            polls: BTreeMap::new(),
+            polls: Remembered::default(),
             sums: Sums::default(),
             worst_finished: None,
             stalls: BTreeMap::new(),
@@ -173,7 +171,7 @@ impl Episode {
         self.end_ns = self.end_ns.max(end(span));
         let Some(form) = self.put(id, poll, remember) else { return };
         self.dirty = true;
-        if form.stall && self.polls.contains_key(&id) {
+        if form.stall && self.polls.get(id).is_some() {
             self.stalls.insert(id, Worst::of(span));
         } else if !span.stall || form.stall {
             self.stalls.remove(&id);
@@ -197,7 +195,7 @@ impl Episode {
         self.sums.polls += forgotten.polls;
         self.sums.blocked_ns = self.sums.blocked_ns.saturating_add(forgotten.blocked_ns);
         self.sums.victims = self.sums.victims.saturating_add(forgotten.victims);
-        for (id, poll) in other.polls {
+        for (id, poll) in other.polls.into_all() {
             // One may hold it as a stall, and the other as it ended.
             let _form = self.put(id, poll, true);
         }
@@ -212,30 +210,26 @@ impl Episode {
             }
         }
         let polls = &self.polls;
-        self.stalls.retain(|id, _| polls.get(id).is_none_or(|poll| poll.stall));
+        self.stalls.retain(|id, _| polls.get(*id).is_none_or(|poll| poll.stall));
     }
 
     /// Counts a poll, or replaces what was counted of it; `None` when that says nothing more.
     fn put(&mut self, id: PollId, poll: Poll, remember: bool) -> Option<Poll> {
-        match self.polls.entry(id) {
-            Entry::Occupied(mut held) => {
-                let merged = held.get().merged(poll);
-                if merged == *held.get() {
-                    return None;
-                }
-                self.sums.subtract(held.get());
-                self.sums.add(&merged);
-                held.insert(merged);
-                Some(merged)
+        let Some(held) = self.polls.get_mut(id) else {
+            self.sums.add(&poll);
+            if remember {
+                self.polls.put(id, poll);
             }
-            Entry::Vacant(place) => {
-                self.sums.add(&poll);
-                if remember {
-                    place.insert(poll);
-                }
-                Some(poll)
-            }
+            return Some(poll);
+        };
+        let merged = held.merged(poll);
+        if merged == *held {
+            return None;
         }
+        self.sums.subtract(held);
+        self.sums.add(&merged);
+        *held = merged;
+        Some(merged)
     }
 
     fn begin(&mut self, (start_ns, span_id): PollId) {
@@ -253,13 +247,7 @@ impl Episode {
 
     /// Forgets the single polls that ended before `before_ns`: they stay in the sums.
     pub(super) fn forget(&mut self, before_ns: u64) {
-        while let Some(first) = self.polls.first_entry() {
-            let ended_ns = first.key().0.saturating_add(first.get().duration_ns);
-            if first.get().stall || ended_ns >= before_ns {
-                return;
-            }
-            first.remove();
-        }
+        self.polls.forget(before_ns);
     }
 
     /// The id: the same for the same first poll, on whichever collector it is computed.

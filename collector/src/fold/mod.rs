@@ -13,6 +13,7 @@ mod others;
 mod others_tests;
 #[cfg(test)]
 mod properties;
+mod remembered;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
