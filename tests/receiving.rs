@@ -225,6 +225,27 @@ fn grpc_says_what_is_wrong_with_a_request() {
 }
 
 /// Sends bytes as a gRPC message and returns the status of the answer.
+#[test]
+fn a_grpc_message_has_room_for_the_batches_of_busy_exporters() {
+    let collector = Collector::start_in(tempfile::tempdir().expect("a folder"), &[]);
+    let of = |spans: u64, bytes: usize| {
+        let mut request = request("busy", 0..spans);
+        for span in &mut request.resource_spans[0].scope_spans[0].spans {
+            let room = bytes.saturating_sub(span.encoded_len() + "code.stacktrace".len() + 8);
+            let value = Some(AnyValue::from_text(&"f\n".repeat(room / 2)));
+            let key = "code.stacktrace".to_owned();
+            span.attributes = vec![KeyValue { key, value, ..KeyValue::default() }];
+        }
+        request
+    };
+    let batch = of(8_192, 540);
+    assert!(batch.encoded_len() > 8_192 * 512, "{}", batch.encoded_len());
+    grpc(&collector, batch, None).expect("taken");
+    let status = grpc(&collector, of(8_192, 2_700), None).expect_err("over 20 MiB");
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    assert_eq!(calls(&collector, "busy"), 8_192);
+}
+
 fn raw_grpc(collector: &Collector, message: &[u8]) -> Option<i32> {
     let length = u32::try_from(message.len()).expect("a short message").to_be_bytes();
     let body = [&[0][..], &length, message].concat();

@@ -210,7 +210,7 @@ pub(crate) struct Settings {
     /// and fifty times as many polls; the rest is kept as otel.metric.overflow [default: 10000]
     #[arg(long, env = "HOLDUP_EPISODE_KEYS_MAX", value_name = "COUNT")]
     episode_keys_max: Option<usize>,
-    /// Largest gRPC message, bytes [default: 4194304]
+    /// Largest gRPC message, bytes [default: 20971520]
     #[arg(long, env = "HOLDUP_GRPC_BYTES_MAX", value_name = "BYTES")]
     grpc_bytes_max: Option<usize>,
     /// Largest HTTP body, compressed and decompressed alike, bytes [default: 20971520]

@@ -51,7 +51,7 @@ pub(crate) struct RequestLimits {
 impl Default for RequestLimits {
     fn default() -> Self {
         Self {
-            grpc_bytes_max: 4 << 20,
+            grpc_bytes_max: 20 << 20,
             http_bytes_max: 20 << 20,
             elements_max: 1_000_000,
             span: Limits::default(),
