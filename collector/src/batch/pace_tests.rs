@@ -93,7 +93,7 @@ fn one_span_and_a_million_a_second_make_few_inserts() {
     let rates = [1, 1_000, 20_000, 50_000, 100_000, 1_000_000];
     let made = rates.map(|rate| (rate, batches_a_second(rate)));
     println!("{} bytes a span; {made:?}", request(REQUEST_SPANS).bytes as u64 / REQUEST_SPANS);
-    for ((rate, made), most) in made.into_iter().zip([0.5, 0.5, 0.5, 0.6, 1.2, 10.0]) {
+    for ((rate, made), most) in made.into_iter().zip([0.5, 0.5, 0.5, 0.6, 0.6, 5.1]) {
         assert!(made <= most + 0.04, "{made} batches a second of {rate} spans a second");
     }
 }
