@@ -6,6 +6,6 @@ FROM
     UNION ALL
     SELECT environment FROM heartbeats
 )
-WHERE environment != ''
+WHERE environment != '' AND position(environment, char(92)) = 0
 ORDER BY environment
 LIMIT 1000

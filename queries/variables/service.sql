@@ -6,6 +6,7 @@ FROM
     UNION ALL
     SELECT service, environment FROM heartbeats
 )
-WHERE empty({environment:Array(String)}) OR environment IN {environment:Array(String)}
+WHERE position(service, char(92)) = 0
+    AND (empty({environment:Array(String)}) OR environment IN {environment:Array(String)})
 ORDER BY service
 LIMIT 5000

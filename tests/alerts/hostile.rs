@@ -8,6 +8,15 @@ use serde_json::{Value, json};
 use super::{Webhook, holdup, text};
 use crate::receiving::{JSON, now_ns};
 
+/// What Grafana offers to choose from, and puts into questions with quotes masked and backslashes not.
+const VARIABLES: [&str; 5] = [
+    include_str!("../../queries/variables/environment.sql"),
+    include_str!("../../queries/variables/function.sql"),
+    include_str!("../../queries/variables/instance.sql"),
+    include_str!("../../queries/variables/service.sql"),
+    include_str!("../../queries/variables/version.sql"),
+];
+
 /// What a browser, a terminal, ClickHouse or a reader might take for something else.
 fn names() -> Vec<String> {
     let page = "document.title='owned'";
@@ -54,15 +63,14 @@ fn send_hostile(collector: &Collector, name: &str, id: usize) {
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
-/// As a browser has the page once it is quiet.
-fn shown(folder: &std::path::Path, url: &str) -> String {
-    let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
-    let ran = Command::new(chromium)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=15000"])
-        .arg(format!("--user-data-dir={}", folder.join("browser").display()))
-        .args(["--dump-dom", url])
-        .output();
-    text(&ran.expect("chromium runs").stdout)
+/// As a browser has the page once it shows what is looked for.
+fn shown(url: &str, pattern: &str) -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../collector/page");
+    let mut node = Command::new("node");
+    let ran = node.args(["scripts/shown.mjs", url, pattern]).current_dir(page).output();
+    let ran = ran.expect("node runs");
+    assert!(ran.status.success(), "`npm ci` in collector/page? {}", text(&ran.stderr));
+    text(&ran.stdout)
 }
 
 fn is_harmless(what: &str, document: &str) {
@@ -106,6 +114,16 @@ fn what_a_span_says_is_harmless_wherever_it_is_shown() {
 
     // The tables, and a question with a name in it as Grafana would ask.
     assert_eq!(collector.sql("SELECT uniq(service) FROM poll_spans"), names.len().to_string());
+    for variable in VARIABLES {
+        let all = variable.replace("{environment:Array(String)}", "[]");
+        let all = all.replace("{service:Array(String)}", "[]");
+        let all = all.replace("{version:Array(String)}", "[]");
+        let in_part = "countIf(position(array(*)[1], char(92)) > 0)";
+        let offered = collector.sql(&format!("SELECT {in_part}, count() FROM ({all})"));
+        // Nothing here has told of its instances.
+        let count = if variable.contains("SELECT instance") { 0 } else { names.len() - 1 };
+        assert_eq!(offered, format!("0\t{count}"), "{variable}");
+    }
 
     // Alerts: as many as there are names, each with its name as text.
     eventually("all are told of", || {
@@ -120,7 +138,8 @@ fn what_a_span_says_is_harmless_wherever_it_is_shown() {
     let one: String = form_urlencoded::byte_serialize(names[1].as_bytes()).collect();
     let function = format!("?view=function&function={one}&in={one}");
     for view in ["", &function, "?view=live", "?view=services", "?view=alerts", "?view=system"] {
-        let page = shown(folder.path(), &format!("{}/{view}", collector.page()));
+        let looked_for = if view == "?view=system" { "ClickHouse" } else { "HYPERLINK|<img src=x" };
+        let page = shown(&format!("{}/{view}", collector.page()), looked_for);
         is_harmless(view, &page);
         let has_names = page.contains("HYPERLINK") || page.contains("&lt;img src=x");
         assert!(has_names || view == "?view=system", "{view} shows nothing: {page}");
@@ -129,7 +148,7 @@ fn what_a_span_says_is_harmless_wherever_it_is_shown() {
     let path = file.to_str().expect("text");
     let wrote = holdup(&["report", "--page", &collector.page(), "--since", "1h", "--out", path]);
     assert!(wrote.status.success(), "{}", text(&wrote.stderr));
-    is_harmless("the report", &shown(folder.path(), &format!("file://{path}")));
+    is_harmless("the report", &shown(&format!("file://{path}"), "HYPERLINK"));
     for arguments in [&["query", "stalled"][..], &["query", "alerts"]] {
         let ran = holdup(&[arguments, &["--page", &collector.page()]].concat());
         let told = text(&ran.stdout);

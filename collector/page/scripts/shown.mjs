@@ -1,0 +1,18 @@
+// Prints what a browser has made of a page once a text is there: node shown.mjs URL PATTERN
+import { launch } from 'puppeteer-core';
+
+const [url, pattern] = process.argv.slice(2);
+const browser = await launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-dev-shm-usage'],
+});
+try {
+  const page = await browser.newPage();
+  await page.goto(url, { waitUntil: 'domcontentloaded' });
+  const isThere = (text) => new RegExp(text).test(document.body.textContent);
+  // Whoever asked tells from the page what it lacks.
+  await page.waitForFunction(isThere, { timeout: 30_000 }, pattern).catch(() => {});
+  console.log(await page.content());
+} finally {
+  await browser.close();
+}
