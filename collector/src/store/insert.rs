@@ -131,10 +131,21 @@ impl Store {
         for (name, value) in settings(token) {
             insert = insert.with_setting(name, value);
         }
-        for part in native::block(of) {
-            insert.send(part.into()).await.map_err(|e| self.explain(&e))?;
+        let sent = async {
+            for part in native::block(of) {
+                insert.send(part.into()).await?;
+            }
+            insert.end().await
+        };
+        self.explained(sent.await).await
+    }
+
+    /// What became of an insert, as whoever has to act on it is told.
+    async fn explained(&self, sent: clickhouse::error::Result<()>) -> Result<(), StoreError> {
+        match sent {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.explain_late(&error, TIMEOUT).await),
         }
-        insert.end().await.map_err(|e| self.explain(&e))
     }
 
     /// Writes episodes over what was there under their ids.
@@ -176,15 +187,13 @@ impl Store {
         for (name, value) in settings(token) {
             insert = insert.with_setting(name, value);
         }
-        for row in rows {
-            if let Err(error) = insert.write(&row).await {
-                return Err(self.explain_late(&error, TIMEOUT).await);
+        let sent = async {
+            for row in rows {
+                insert.write(&row).await?;
             }
-        }
-        match insert.end().await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.explain_late(&error, TIMEOUT).await),
-        }
+            insert.end().await
+        };
+        self.explained(sent.await).await
     }
 }
 

@@ -118,7 +118,7 @@ pub(crate) enum StoreError {
 impl StoreError {
     /// Whether no statement gets an answer there now.
     pub(crate) fn is_of_server(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Slow { .. } | Self::Credentials { .. })
+        self.is_of_the_way() || matches!(self, Self::Credentials { .. })
     }
 
     /// Whether it is the rows that ClickHouse does not take: sent again, they fail again. All else
@@ -129,7 +129,7 @@ impl StoreError {
 
     /// Whether ClickHouse itself said nothing.
     pub(crate) fn is_of_the_way(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Slow { .. })
     }
 }
 
@@ -271,6 +271,7 @@ mod tests {
         let slow = late().await;
         assert!(matches!(slow, StoreError::Slow { .. }), "{slow}");
         assert!(slow.to_string().contains("takes connections, but gave no answer within 10 s"));
+        assert!(slow.is_of_the_way(), "what was sent is looked up, and not sent again unasked");
         drop(listener);
         let away = late().await;
         assert!(matches!(away, StoreError::Unreachable { .. }), "{away}");
