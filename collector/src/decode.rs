@@ -113,13 +113,24 @@ pub(crate) fn decode(request: ExportTraceServiceRequest, limits: &Limits, now_ns
                 if scope.name == contract::SCOPE {
                     decoder.poll(&origin, &scope.version, &span);
                 } else {
-                    decoder.foreign(&origin, span);
+                    decoder.foreign(&origin, &span);
                 }
             }
         }
     }
     decoder.out.polls = std::mem::take(&mut decoder.polls).finish();
     decoder.finish()
+}
+
+/// The parts of a span that are not attributes, and where those are.
+#[derive(Default)]
+struct Parts<'b> {
+    trace_id: &'b [u8],
+    span_id: &'b [u8],
+    parent_span_id: &'b [u8],
+    name: &'b str,
+    start_ns: u64,
+    end_ns: u64,
 }
 
 struct Decoder<'a> {
@@ -289,7 +300,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// A span of another scope: a suspect when its busy time is large, else only counted.
-    fn foreign(&mut self, origin: &Origin, span: Span) {
+    fn foreign(&mut self, origin: &Origin, span: &Span) {
         let (mut busy_ns, mut idle_ns) = (0, 0);
         let (mut function, mut namespace) = (String::new(), String::new());
         for KeyValue { key, value, .. } in &span.attributes {
@@ -304,20 +315,35 @@ impl<'a> Decoder<'a> {
                 _ => {}
             }
         }
+        let (trace_id, span_id, name) = (&*span.trace_id, &*span.span_id, &*span.name);
+        let (start_ns, end_ns) = (span.start_time_unix_nano, span.end_time_unix_nano);
+        let parts = Parts { trace_id, span_id, name, start_ns, end_ns, ..Parts::default() };
+        self.suspect(origin, &parts, [busy_ns, idle_ns], (&function, &namespace));
+    }
+
+    /// Takes a span of another scope for a suspect if it was busy for long, else counts it. Its
+    /// function, and what that is in, are within the bound on names.
+    fn suspect(
+        &mut self,
+        origin: &Origin,
+        parts: &Parts<'_>,
+        [busy_ns, idle_ns]: [u64; 2],
+        (function, namespace): (&str, &str),
+    ) {
         let usable = busy_ns >= self.limits.suspect_busy_ns_min;
-        let ids = ids(&span.trace_id, &span.span_id);
-        let (true, Ok((trace_id, span_id))) = (usable, ids) else {
+        let (true, Ok((trace_id, span_id))) = (usable, ids(parts.trace_id, parts.span_id)) else {
             self.out.counts.ignored += 1;
             return;
         };
-        if function.is_empty() {
-            let name = self.cut(span.name);
-            function = if namespace.is_empty() { name } else { format!("{namespace}::{name}") };
-        }
-        let duration_ns = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
-        let start_ns = self.start(span.start_time_unix_nano, duration_ns);
+        let function = match (function, namespace) {
+            ("", "") => self.cut(parts.name.to_owned()),
+            ("", of) => format!("{of}::{}", self.cut(parts.name.to_owned())),
+            (function, _) => function.to_owned(),
+        };
+        let duration_ns = parts.end_ns.saturating_sub(parts.start_ns);
+        let start_ns = self.start(parts.start_ns, duration_ns);
         let origin = origin.clone();
-        let suspect = Suspect {
+        self.out.suspects.push(Suspect {
             start_ns,
             duration_ns,
             busy_ns,
@@ -326,8 +352,7 @@ impl<'a> Decoder<'a> {
             function,
             trace_id,
             span_id,
-        };
-        self.out.suspects.push(suspect);
+        });
     }
 
     /// The start, or the time of arrival less the duration where the sender's clock is too far off.

@@ -12,9 +12,9 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use holdup::contract;
 
-use super::{Decoded, Decoder, Limits, NO_FUNCTION, cut_to_microseconds, duration, ids};
+use super::{Decoded, Decoder, Limits, NO_FUNCTION, Parts, cut_to_microseconds, duration, ids};
 use crate::polls::{Polls, Text, cause};
-use crate::span::{Origin, Suspect};
+use crate::span::Origin;
 use field::{FIELDS, Field, field_of};
 use wire::{Fields, Scalar, Value, pair, skim_attribute, text};
 
@@ -48,17 +48,6 @@ pub(crate) fn decode(
     let Direct { mut decoder, polls, .. } = direct;
     decoder.out.polls = polls;
     Ok(decoder.finish())
-}
-
-/// The parts of a span that are not attributes, and where those are.
-#[derive(Default)]
-struct Parts<'b> {
-    trace_id: &'b [u8],
-    span_id: &'b [u8],
-    parent_span_id: &'b [u8],
-    name: &'b str,
-    start_ns: u64,
-    end_ns: u64,
 }
 
 struct Direct<'l, 'b> {
@@ -434,30 +423,7 @@ impl<'b> Direct<'_, 'b> {
             // What the other decoder cuts, it counts, whether it is a suspect or not.
             if named.len() > name_bytes_max { Err(Unusual) } else { Ok(()) }
         })?;
-        let usable = busy_ns >= self.decoder.limits.suspect_busy_ns_min;
-        let (true, Ok((trace_id, span_id))) = (usable, ids(parts.trace_id, parts.span_id)) else {
-            self.decoder.out.counts.ignored += 1;
-            return Ok(());
-        };
-        let function = match (function, namespace) {
-            ("", "") => self.decoder.cut(parts.name.to_owned()),
-            ("", of) => format!("{of}::{}", self.decoder.cut(parts.name.to_owned())),
-            (function, _) => function.to_owned(),
-        };
-        let duration_ns = parts.end_ns.saturating_sub(parts.start_ns);
-        let start_ns = self.decoder.start(parts.start_ns, duration_ns);
-        let origin = origin.clone();
-        let suspect = Suspect {
-            start_ns,
-            duration_ns,
-            busy_ns,
-            idle_ns,
-            origin,
-            function,
-            trace_id,
-            span_id,
-        };
-        self.decoder.out.suspects.push(suspect);
+        self.decoder.suspect(origin, &parts, [busy_ns, idle_ns], (function, namespace));
         Ok(())
     }
 }
