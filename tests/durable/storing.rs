@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::engine::Engine;
 use super::proxy::{Fault, Proxy};
-use super::{assert_once, folder, metric};
+use super::{assert_once, folder, metric, spool};
 use crate::measuring::{report, send_metrics};
 use crate::receiving::{FromText, JSON, PROTOBUF, now_ns, request, send};
 use crate::tasks::{logs, send_logs};
@@ -180,6 +180,33 @@ fn an_insert_that_a_crash_cut_off_after_its_token_is_taken_again() {
     assert_eq!(metric(&collector, "holdup_batches_not_found_total"), 0);
     let by_hour = "SELECT sum(calls) FROM functions_1h WHERE service = 'cut'";
     assert_eq!(collector.sql(by_hour), "10");
+}
+
+#[test]
+fn rows_that_clickhouse_takes_for_stored_and_does_not_have_are_put_aside() {
+    let data = folder();
+    let engine = Engine::start(&data.path().join("engine"));
+    let proxy = Proxy::start(engine.address());
+    let collector = Collector::start(data.path(), &["--clickhouse-url", &proxy.url()]);
+    proxy.hold_answers();
+    assert_eq!(send(&collector, &[PROTOBUF], request("gone", 0..5).encode_to_vec()).status, 200);
+    eventually("ClickHouse has the batch", || (proxy.held() == 1).then_some(()));
+    let client = holdup_tests::collector::client();
+    // It knows the token, and has no rows.
+    let deleted = "DELETE FROM holdup.poll_spans WHERE service = 'gone'";
+    let answer = client.post(engine.url()).body(deleted).send().expect("ClickHouse answers");
+    assert!(answer.status().is_success(), "{answer:?}");
+    proxy.release_answers();
+    let listed = || spool(data.path(), &["list"]);
+    eventually("it is put aside", || listed().contains("poll_spans").then_some(()));
+    assert!(listed().contains("does not have what it took"), "{}", listed());
+    // Nothing waits for it.
+    assert_eq!(send(&collector, &[PROTOBUF], request("gone", 5..9).encode_to_vec()).status, 200);
+    collector.settle();
+    let count = || collector.sql("SELECT count() FROM poll_spans FINAL WHERE service = 'gone'");
+    assert_eq!(count(), "4");
+    spool(data.path(), &["replay", "--all"]);
+    eventually("it is stored", || (count() == "9").then_some(()));
 }
 
 #[test]

@@ -136,7 +136,7 @@ impl Batcher {
             store: store.clone(),
             metrics: Arc::clone(&metrics),
             log: log.clone(),
-            aside: Aside::of(log.folder()),
+            aside: Aside::bounded(log.folder(), log.bytes_max()),
         });
         let batcher = Self {
             sender,

@@ -25,11 +25,14 @@ impl Batcher {
                 return Ok(());
             }
         };
-        for file in due {
+        for head in due {
             if *stop.borrow() {
                 return Err(Stopped);
             }
-            self.replay_one(file).await;
+            match block_in_place(|| self.sender.aside.read_due(&head.id)) {
+                Ok(file) => self.replay_one(file).await,
+                Err(error) => tracing::warn!("{error}"),
+            }
         }
         Ok(())
     }

@@ -60,7 +60,8 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Returns when ClickHouse has the batch, except for what it refuses: that is put aside.
+    /// Returns when ClickHouse has the batch, except for what it refuses, or takes again and again
+    /// and does not have: that is put aside.
     pub(super) async fn send(
         &self,
         batch: Batch,
@@ -79,7 +80,7 @@ impl Sender {
             self.metrics.not_found();
             missing += u32::from(matches!(error, StoreError::Missing { .. }));
             if missing > MISSING_MAX {
-                tracing::error!("batch {} is given up: {error}", batch.mark.id);
+                self.put_aside_missing(&batch, &mut refused, stop).await?;
                 return Ok(Sent { batch, refused });
             }
             let id = &batch.mark.id;
@@ -127,6 +128,29 @@ impl Sender {
             found |= self.store.look_up(table, &of).await?;
         }
         if found { Ok(()) } else { self.store.server_version().await.map(drop) }
+    }
+
+    /// Puts requests aside whose rows ClickHouse takes under their token and does not have.
+    async fn put_aside_missing(
+        &self,
+        batch: &Batch,
+        refused: &mut HashSet<(Table, u64)>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Stopped> {
+        for table in Table::ALL {
+            let of = |it: &&Taken| !refused.contains(&(table, it.sequence));
+            let of: Vec<_> = batch.entries.iter().filter(of).collect();
+            let rows: Vec<_> = of.iter().map(|taken| &taken.rows).collect();
+            let Err(error @ StoreError::Missing { .. }) = self.store.look_up(table, &rows).await
+            else {
+                continue;
+            };
+            for taken in of.into_iter().filter(|taken| table.rows(&taken.rows) > 0) {
+                self.put_aside(taken, table, &error, stop).await?;
+                refused.insert((table, taken.sequence));
+            }
+        }
+        Ok(())
     }
 
     /// Sends a table's rows, in halves where ClickHouse refuses some of them. The halves follow

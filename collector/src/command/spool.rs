@@ -36,6 +36,14 @@ pub(crate) enum SpoolCommand {
         #[command(flatten)]
         folder: Folder,
     },
+    /// Give some up: their rows are lost
+    Remove {
+        /// Their names
+        #[arg(required = true)]
+        ids: Vec<String>,
+        #[command(flatten)]
+        folder: Folder,
+    },
 }
 
 /// Where the log is: as `holdup serve` is told.
@@ -74,6 +82,13 @@ pub(crate) fn run(command: SpoolCommand) -> anyhow::Result<()> {
             for id in &ids {
                 aside.replay(id)?;
                 writeln!(out, "{id}: the collector sends it again within seconds")?;
+            }
+        }
+        SpoolCommand::Remove { ids, folder } => {
+            let aside = folder.aside()?;
+            for id in &ids {
+                aside.remove(id)?;
+                writeln!(out, "{id}: given up")?;
             }
         }
     }

@@ -184,6 +184,7 @@ pub(crate) struct Log {
     jobs: SyncSender<Job>,
     shared: Arc<Shared>,
     folder: PathBuf,
+    bytes_max: u64,
     _lock: Arc<File>,
 }
 
@@ -198,7 +199,7 @@ impl Log {
         disk: Box<dyn Disk>,
         counters: Counters,
     ) -> Result<(Self, Recovered), OpenError> {
-        let folder = settings.folder.clone();
+        let (folder, bytes_max) = (settings.folder.clone(), settings.bytes_max);
         let failed = |source| OpenError::Folder { folder: folder.clone(), source };
         let lock = recover::lock(&folder)?;
         let found = recover::read(&folder, settings.keys_max())?;
@@ -224,7 +225,7 @@ impl Log {
         let writer = Writer::new(settings, disk, Arc::clone(&shared), state, waiting);
         let thread = std::thread::Builder::new().name("log".into());
         thread.spawn(move || writer.run()).map_err(failed)?;
-        Ok((Self { jobs, shared, folder, _lock: Arc::new(lock) }, recovered))
+        Ok((Self { jobs, shared, folder, bytes_max, _lock: Arc::new(lock) }, recovered))
     }
 
     /// Returns when the entry is on disk, or can't be.
@@ -276,6 +277,11 @@ impl Log {
     /// The folder that its files are in.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// How many bytes its files may have.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.bytes_max
     }
 
     /// The sequence number after the last record that is on disk, as it moves on.
