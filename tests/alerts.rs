@@ -1,7 +1,7 @@
 //! Alerts, from what a service sends to what is told: real collectors, the real engine.
 
 mod checking;
-mod hostile;
+pub(crate) mod hostile;
 mod listed;
 mod reloading;
 mod restarts;

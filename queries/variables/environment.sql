@@ -6,6 +6,6 @@ FROM
     UNION ALL
     SELECT environment FROM heartbeats
 )
-WHERE environment != '' AND position(environment, char(92)) = 0
+WHERE environment != '' AND position(environment, char(92)) = 0 AND position(environment, char(36, 95, 95)) = 0
 ORDER BY environment
 LIMIT 1000

@@ -6,7 +6,7 @@ FROM
     UNION ALL
     SELECT service, environment FROM heartbeats
 )
-WHERE position(service, char(92)) = 0
+WHERE position(service, char(92)) = 0 AND position(service, char(36, 95, 95)) = 0
     AND (empty({environment:Array(String)}) OR environment IN {environment:Array(String)})
 ORDER BY service
 LIMIT 5000

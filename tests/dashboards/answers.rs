@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::expand::{Chosen, View};
 use super::files::{dashboards, panels, root, text};
 use super::seed::Seeded;
+use crate::alerts::hostile::{is_offered, names};
 
 /// Where there is nothing to see in the made-up data.
 const EMPTY: [&str; 2] = ["Suspects", "Live tasks"];
@@ -135,6 +136,34 @@ fn every_statement_answers_for_all_and_for_one() {
                     assert!(rows(&answer).next().is_some(), "{variable}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn any_name_that_can_be_chosen_is_a_value_in_every_statement() {
+    let data = tempfile::tempdir().expect("a folder");
+    let collector = Collector::start_in(data, &[]);
+    let names: Vec<String> =
+        names().into_iter().filter(|it| is_offered(it) && it.len() < 1_100).collect();
+    assert!(names.iter().any(|name| name.contains("'] OR 1=1")), "{names:?}");
+    let mut chosen: BTreeMap<String, Chosen> = ["environment", "service", "version", "instance"]
+        .map(|name| (name.to_owned(), Chosen::These(names.clone())))
+        .into();
+    let function = names.iter().find(|name| name.contains('\'')).expect("one has a quote");
+    chosen.insert("function".into(), Chosen::These(vec![function.clone()]));
+    let view = View { from_ms: 0, to_ms: 3_600_000, chosen };
+    let ask = |sql: &str| -> Value {
+        let answer = collector.sql(&format!("{}\nFORMAT JSON", view.expand(sql, 60)));
+        serde_json::from_str(&answer).expect("JSON")
+    };
+    let chosen = ask("SELECT [${service:singlequote}] AS services, ${function:singlequote} AS it");
+    assert_eq!(chosen["data"][0]["services"], serde_json::json!(names));
+    assert_eq!(chosen["data"][0]["it"], function.as_str());
+    for (_, dashboard) in dashboards() {
+        for panel in panels(&dashboard) {
+            let answer = ask(text(&panel["targets"][0], "/rawSql"));
+            assert!(answer["meta"].is_array(), "{}", text(panel, "/title"));
         }
     }
 }
