@@ -55,9 +55,7 @@ WITH
         SELECT groupArray((toString(service), toString(function), start, span_id))
         FROM poll_spans
         WHERE NOT stall
-            AND service IN (SELECT arrayJoin(reported).1)
-            AND function IN (SELECT arrayJoin(reported).2)
-            AND start IN (SELECT arrayJoin(reported).3)
+            AND (service, function, start) IN (SELECT it.1, it.2, it.3 FROM (SELECT arrayJoin(reported) AS it))
     ) AS returned,
     unfinished AS
     (
@@ -196,29 +194,33 @@ WITH
     (
         SELECT arrayJoin(first_ones) AS one, one.1 AS its_service, one.2 AS its_function
     ),
-    -- Where there are many rows, services and functions are looked up apart, which is cheaper than pairs; what is not shown
-    -- is left out at the end.
+    -- Functions are looked up by name alone, which is cheaper than with their services; what is not shown is left out at the
+    -- end. The list stands here once: each place that asks it costs the time to plan all of it.
     parts AS
     (
-        SELECT minute AS at, service, function, blocked_ns, max_ns, causes, blame, toUInt64(0) AS stalled
-        FROM functions_1m
-        WHERE minute >= toStartOfMinute(range_from) AND minute < range_to
-            AND (minute < hours_from OR minute >= hours_to)
-            AND (service, function) IN (SELECT its_service, its_function FROM shown)
-        UNION ALL
-        SELECT hour AS at, service, function, blocked_ns, max_ns, causes, blame, toUInt64(0) AS stalled
-        FROM functions_1h
-        WHERE {step:UInt32} >= 3600 AND hour >= hours_from AND hour < hours_to
-            AND service IN (SELECT arrayJoin(first_ones).1) AND function IN (SELECT arrayJoin(first_ones).2)
-        UNION ALL
-        SELECT
-            toStartOfMinute(greatest(toDateTime(report.3), toDateTime(range_from))), service, function,
-            last_form.1, last_form.1,
-            map(last_form.2, last_form.1),
-            (last_form.1, last_form.3, last_form.4),
-            last_form.1 >= certain_ns
-        FROM unfinished
-        WHERE (service, function) IN (SELECT its_service, its_function FROM shown)
+        SELECT *
+        FROM
+        (
+            SELECT minute AS at, service, function, blocked_ns, max_ns, causes, blame, toUInt64(0) AS stalled
+            FROM functions_1m
+            WHERE minute >= toStartOfMinute(range_from) AND minute < range_to
+                AND (minute < hours_from OR minute >= hours_to)
+                AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
+            UNION ALL
+            SELECT hour AS at, service, function, blocked_ns, max_ns, causes, blame, toUInt64(0) AS stalled
+            FROM functions_1h
+            WHERE {step:UInt32} >= 3600 AND hour >= hours_from AND hour < hours_to
+                AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
+            UNION ALL
+            SELECT
+                toStartOfMinute(greatest(toDateTime(report.3), toDateTime(range_from))), service, function,
+                last_form.1, last_form.1,
+                map(last_form.2, last_form.1),
+                (last_form.1, last_form.3, last_form.4),
+                last_form.1 >= certain_ns
+            FROM unfinished
+        )
+        WHERE function IN (SELECT arrayJoin(first_ones).2)
     ),
     details AS
     (
@@ -240,7 +242,8 @@ WITH
         SELECT toString(service) AS its_service, toString(function) AS its_function, sum(episodes.victims) AS tasks
         FROM episodes FINAL
         -- What is in the key of the table may be asked before FINAL takes the last of each.
-        PREWHERE service IN (SELECT arrayJoin(first_ones).1) AND function IN (SELECT arrayJoin(first_ones).2)
+        PREWHERE function IN (SELECT arrayJoin(first_ones).2)
+            AND (empty({service:Array(String)}) OR service IN {service:Array(String)})
         WHERE ended >= range_from AND started < range_to
             -- Of days before the range nothing is read, unless an episode of theirs lasted into it.
             AND started >= ifNull(
