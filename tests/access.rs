@@ -1,5 +1,6 @@
 //! Who may send, read and change, as clients meet it.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -345,12 +346,65 @@ fn tokens_are_read_again_on_sighup() {
     eventually("it is told", || collector.log().contains("did you mean `roles`?").then_some(()));
     assert_eq!(sent_over_http(&collector, "any", Some(&later)).status, 200);
     // What was taken out is known no more.
-    let kept = text.split("[[tokens]]").filter(|it| !it.contains("\"later\""));
-    std::fs::write(&tokens.file, kept.collect::<Vec<_>>().join("[[tokens]]")).expect("written");
+    std::fs::write(&tokens.file, without(&text, "later")).expect("written");
     signal(collector.pid(), "HUP");
     eventually("it is forgotten", || {
         (sent_over_http(&collector, "any", Some(&later)).status == 401).then_some(())
     });
+}
+
+/// A tokens file in which one is no more.
+fn without(text: &str, name: &str) -> String {
+    let kept = text.split("[[tokens]]").filter(|it| !it.contains(&format!("{name:?}")));
+    kept.collect::<Vec<_>>().join("[[tokens]]")
+}
+
+/// An open stream of what is live, past its first event.
+fn looking(collector: &Collector, header: (&str, &str)) -> BufReader<reqwest::blocking::Response> {
+    let url = format!("{}/api/v1/live", collector.page());
+    let stream = client().get(url).header(header.0, header.1).send().expect("it answers");
+    assert_eq!(stream.status(), 200);
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    stream.read_line(&mut line).expect("a line");
+    assert_eq!(line, "event: seen\n");
+    stream
+}
+
+/// The rest of a stream: it is over.
+fn rest(mut stream: impl Read) -> String {
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("it ends");
+    rest
+}
+
+#[test]
+fn a_stream_ends_with_its_token_and_with_its_session() {
+    let data = folder();
+    let (collector, tokens) = closed(data.path(), &[]);
+    let let_in = log_in(&collector, "/", &tokens.administers);
+    let cookie = let_in.headers()["set-cookie"].to_str().expect("text").to_owned();
+    let session = cookie.split(';').next().expect("a pair");
+    let of_session = looking(&collector, ("cookie", session));
+    let bearer = |token: &str| format!("Bearer {token}");
+    let of_token = looking(&collector, ("authorization", &bearer(&tokens.reads)));
+    let of_other = looking(&collector, ("authorization", &bearer(&tokens.administers)));
+
+    let page = collector.page();
+    let left = sent(browser().get(format!("{page}/logout")).header("cookie", session));
+    assert_eq!(left.status, 303);
+    let said = rest(of_session);
+    assert!(said.ends_with("\n\n") && said.contains("event: ended\ndata: a token is"), "{said}");
+
+    let text = std::fs::read_to_string(&tokens.file).expect("the file");
+    std::fs::write(&tokens.file, without(&text, "reads")).expect("written");
+    signal(collector.pid(), "HUP");
+    let said = rest(of_token);
+    assert!(said.contains("event: ended\ndata: this token is not known here"), "{said}");
+    // Nobody else's ends.
+    let mut lines = of_other.lines().map(|line| line.expect("a line"));
+    let seen = lines.by_ref().filter(|line| line == "event: seen").take(2).count();
+    assert_eq!(seen, 2);
 }
 
 #[test]

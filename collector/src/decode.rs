@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::measured::Measured;
-use crate::polls::{Gathering, Polls};
+use crate::polls::{self, Gathering, Polls};
 use crate::span::{Origin, PollSpan, Stack, Suspect};
 
 pub(crate) use direct::decode as decode_directly;
@@ -441,7 +441,7 @@ fn duration(start_ns: u64, end_ns: u64) -> Result<u64, &'static str> {
 
 /// The cause of this name, `unknown` for any other.
 pub(crate) fn cause(name: &str) -> &'static str {
-    contract::CAUSES.into_iter().find(|known| *known == name).unwrap_or(contract::CAUSES[0])
+    polls::named(polls::cause(name))
 }
 
 fn string(value: Option<&AnyValue>) -> Option<&str> {

@@ -314,7 +314,7 @@ pub(crate) fn cause(name: &str) -> u8 {
 }
 
 /// The name of a cause.
-fn named(cause: u8) -> &'static str {
+pub(crate) fn named(cause: u8) -> &'static str {
     CAUSES.get(usize::from(cause)).copied().unwrap_or(CAUSES[0])
 }
 

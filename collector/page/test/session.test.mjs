@@ -61,11 +61,18 @@ test('a session that ends leads to the form, and back to where one was', { skip 
   await page.waitForSelector('.footer .session');
   assert.equal(page.url(), at);
 
-  // What is live is told by a stream, which a browser does not say the status of.
+  // What is live is told by a stream, and so is that it ended: nothing else is answered here.
+  const allButStatus = (request) => {
+    if (!request.url().endsWith('/status')) void request.continue();
+  };
+  await page.setRequestInterception(true);
+  page.on('request', allButStatus);
   await page.goto(`${home}?view=live`);
   await page.waitForSelector('main h1');
   await endIt();
   await page.waitForSelector('.banner-ended');
+  page.off('request', allButStatus);
+  await page.setRequestInterception(false);
   await page.reload();
   await logIn(page);
 

@@ -4,14 +4,17 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::stream::{self, Stream};
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Page;
 use super::error::ApiError;
 use super::parameters::parse;
+use crate::access::{Refusal, Role};
 use crate::clock::now_ns;
 use crate::store::{PanelQuery, StoreError, catalog};
 
@@ -26,31 +29,74 @@ const ROWS: u32 = 500;
 /// Longer answers are left out.
 const BYTES_MAX: usize = 4 << 20;
 
-/// An event a second until the client goes or the collector stops. The statement under way ends with
-/// the client: it is dropped with the stream.
+/// Whom a stream is for.
+struct Viewer {
+    page: Page,
+    asked: PanelQuery,
+    /// Who it is, as the request said.
+    headers: HeaderMap,
+    /// Room among those who look.
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What comes next in a stream.
+enum Next {
+    Look,
+    LookLater,
+    End,
+}
+
+/// An event a second until the client goes, may no longer read, or the collector stops. The statement
+/// under way ends with the client: it is dropped with the stream.
 pub(super) async fn live(
     State(page): State<Page>,
+    headers: HeaderMap,
     RawQuery(raw): RawQuery,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let Ok(permit) = page.streams.clone().try_acquire_owned() else {
         return Err(ApiError::busy(format!("{STREAMS_MAX} clients look at it already")));
     };
     let asked = parse(String::new(), &raw.unwrap_or_default(), now_ns() / 1_000_000)?;
-    let events = stream::unfold((page, asked, permit, false), |state| async move {
-        let (mut page, asked, permit, waits) = state;
-        if waits {
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                _stopped = page.stopped.wait_for(|stopped| *stopped) => return None,
-            }
+    let viewer = Viewer { page, asked, headers, _permit: permit };
+    let events = stream::unfold((viewer, Next::Look), |(mut viewer, next)| async move {
+        match next {
+            Next::Look => {}
+            Next::LookLater => viewer.wait().await?,
+            Next::End => return None,
         }
-        let event = match look(&page, &asked).await {
-            Ok(seen) => Event::default().event("seen").data(seen.to_string()),
-            Err(error) => Event::default().event("trouble").data(ApiError::from(error).message),
+        let (event, next) = match viewer.may_look() {
+            Ok(()) => (viewer.look().await, Next::LookLater),
+            Err(refusal) => (said("ended", &refusal.to_string()), Next::End),
         };
-        Some((Ok(event), (page, asked, permit, true)))
+        Some((Ok(event), (viewer, next)))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+fn said(event: &str, data: &str) -> Event {
+    Event::default().event(event).data(data)
+}
+
+impl Viewer {
+    /// Until the next look; `None` when the collector stops.
+    async fn wait(&mut self) -> Option<()> {
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => Some(()),
+            _stopped = self.page.stopped.wait_for(|stopped| *stopped) => None,
+        }
+    }
+
+    /// Tokens are withdrawn and sessions end while a stream is open.
+    fn may_look(&self) -> Result<(), Refusal> {
+        self.page.access.judge(&self.headers, Role::Read).map(drop)
+    }
+
+    async fn look(&self) -> Event {
+        match look(&self.page, &self.asked).await {
+            Ok(seen) => said("seen", &seen.to_string()),
+            Err(error) => said("trouble", &ApiError::from(error).message),
+        }
+    }
 }
 
 async fn look(page: &Page, asked: &PanelQuery) -> Result<Value, StoreError> {

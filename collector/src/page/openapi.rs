@@ -148,7 +148,8 @@ fn others() -> Vec<(&'static str, Value)> {
                 "operationId": "live",
                 "summary": "What is under way, as server-sent events",
                 "description": "Each second an event `seen` with the rows of stalled, polls and \
-                    tasks, or `trouble` with what went wrong.",
+                    tasks, or `trouble` with what went wrong. `ended`, with the reason, is the last \
+                    when whoever asked may no longer read.",
                 "parameters": [{"$ref": "#/components/parameters/service"}],
                 "responses": answers(&json!({
                     "description": "The events",

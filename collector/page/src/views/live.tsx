@@ -75,6 +75,12 @@ function useSeen(service: string): Seen | undefined {
       events.addEventListener('trouble', (event) =>
         report(source, { kind: 'refused', message: String(event.data) }),
       );
+      events.addEventListener('ended', () => {
+        report(source, { kind: 'ended', message: 'Your session has ended: log in again.' });
+        events.close();
+        // Somebody may log in again elsewhere.
+        again = setTimeout(connect, REFRESH_MS);
+      });
       events.addEventListener('error', () => {
         report(source, { kind: 'lost', message: 'The collector does not answer.' });
         if (events.readyState === EventSource.CLOSED) again = setTimeout(connect, REFRESH_MS);
