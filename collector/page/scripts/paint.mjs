@@ -6,8 +6,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 
-import { launch } from 'puppeteer-core';
-
+import { chromium } from './chromium.mjs';
 import { newFolder, program, removeFolder, serve } from './program.mjs';
 
 const VISITS = Number(process.env.VISITS ?? 20);
@@ -20,10 +19,7 @@ const percentile95 = (sorted) => sorted[Math.ceil(0.95 * sorted.length) - 1];
 
 const folder = await newFolder();
 const collector = await serve(folder);
-const browser = await launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-dev-shm-usage'],
-});
+const browser = await chromium();
 let slow = false;
 try {
   process.stdout.write(`${(await program()).split('/').slice(-2).join('/')}, ${VISITS} visits each\n`);

@@ -1,11 +1,8 @@
 // Prints what a browser has made of a page once a text is there: node shown.mjs URL PATTERN
-import { launch } from 'puppeteer-core';
+import { chromium } from './chromium.mjs';
 
 const [url, pattern] = process.argv.slice(2);
-const browser = await launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-dev-shm-usage'],
-});
+const browser = await chromium();
 try {
   const page = await browser.newPage();
   await page.goto(url, { waitUntil: 'domcontentloaded' });

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { launch } from 'puppeteer-core';
+import { chromium } from './chromium.mjs';
 
 const FOLDER =
   process.env.HOLDUP_PICTURES ?? fileURLToPath(new URL('../../../docs/pictures/', import.meta.url));
@@ -29,10 +29,7 @@ const [PAPER, INK] = ['#1e1e2e', '#cdd6f4'];
 const home = mkdtempSync(join(tmpdir(), 'holdup-terminal-'));
 const tmux = (...words) =>
   execFileSync('tmux', ['-S', join(home, 'socket'), '-u', ...words], { encoding: 'utf8' });
-const browser = await launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-dev-shm-usage'],
-});
+const browser = await chromium();
 try {
   const command = `${process.env.HOLDUP ?? 'holdup'} top`;
   const size = ['-x', `${COLUMNS}`, '-y', `${ROWS}`];

@@ -41,3 +41,7 @@ export function matches(filter: string, texts: readonly string[]): boolean {
   const all = texts.join('\n').toLowerCase();
   return words.every((word) => all.includes(word));
 }
+
+/** The order of names that end in numbers: `worker 2` before `worker 10`. */
+export const byNumber = (a: string, b: string): number =>
+  a.localeCompare(b, 'en', { numeric: true });

@@ -1,9 +1,8 @@
 // A real browser on the page under test: HOLDUP_PAGE, or else the development server.
 import assert from 'node:assert/strict';
 
-import { launch } from 'puppeteer-core';
-
 import { startServer } from '../dev/server.mjs';
+import { chromium } from '../scripts/chromium.mjs';
 
 const DEMO = 'holdup_demo::faults::';
 const list = (text) =>
@@ -15,10 +14,7 @@ const list = (text) =>
 export async function openBrowser() {
   const given = process.env.HOLDUP_PAGE;
   const server = given ? null : await startServer();
-  const browser = await launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-dev-shm-usage'],
-  });
+  const browser = await chromium();
   const close = async () => {
     await browser.close();
     await server?.stop();

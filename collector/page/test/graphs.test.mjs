@@ -98,10 +98,12 @@ test('frames that changed most come first, as parts of the whole', () => {
 });
 
 test('a region of the heatmap is what its cells hold', () => {
-  const one = heat.heatOf([
+  const begin = Date.UTC(2026, 0, 1);
+  const rows = [
     { time: '2026-01-01 00:00:00', 0.001: 0, 0.0021: 4, '+Inf': 0 },
     { time: '2026-01-01 00:01:00', 0.001: 0, 0.0021: 0, '+Inf': 1 },
-  ]);
+  ];
+  const one = heat.heatOf(rows, begin, begin + 120_000);
   assert.deepEqual([one.first, one.last, one.most, one.step], [1, 2, 4, 60_000]);
   const region = heat.regionOf(one, { left: 1, right: 1, low: 1, high: 1 });
   const at = Date.UTC(2026, 0, 1, 0, 1);
@@ -110,5 +112,28 @@ test('a region of the heatmap is what its cells hold', () => {
   const longest = heat.regionOf(one, { left: 0, right: 1, low: 2, high: 2 });
   assert.deepEqual(heat.parsePick(heat.pickText(longest)), longest);
   assert.equal(heat.parsePick('1-2-x-4'), null);
-  assert.equal(heat.heatOf([]), null);
+  assert.equal(heat.heatOf([], begin, begin + 120_000), null);
+});
+
+test('the heatmap has a column for each step of the range, whether anything was in it or not', () => {
+  const at = (minutes) => Date.UTC(2026, 0, 1) + minutes * 60_000;
+  const rows = [
+    { time: '2026-01-01 00:04:00', 0.001: 2 },
+    { time: '2026-01-01 00:09:00', 0.001: 3 },
+  ];
+  const whole = heat.heatOf(rows, at(1.5), at(11.5));
+  assert.deepEqual(whole.times, Array.from({ length: 11 }, (_, i) => at(i + 1)));
+  assert.deepEqual(whole.counts.flat(), [0, 0, 0, 2, 0, 0, 0, 0, 3, 0, 0]);
+  const region = heat.regionOf(whole, { left: 3, right: 3, low: 0, high: 0 });
+  assert.deepEqual([region.from, region.to], [at(4), at(5)]);
+  // The first may have begun before the range.
+  assert.equal(heat.heatOf(rows, at(4.5), at(9.5)).times[0], at(4));
+  const held = [at(0), at(3.9), at(4), at(99)].map((ms) => heat.columnAt(whole, ms));
+  assert.deepEqual(held, [0, 2, 3, 10]);
+});
+
+test('steps of the heatmap are those that the collector answers in', () => {
+  const hour = 3_600_000;
+  const steps = [1, 12, 24, 30 * 24].map((hours) => heat.stepOfRange(0, hours * hour) / 60_000);
+  assert.deepEqual(steps, [2, 18, 60, 18 * 60]);
 });

@@ -27,6 +27,19 @@ test('the culprit and the call to change are three clicks from the start, at mos
     assert.ok((await advice.evaluate((p) => p.textContent.length)) > 20);
   }));
 
+/** Nothing of these is cut off, or lies under something else. */
+async function allIsShown(page, selector) {
+  const hidden = await page.$$eval(selector, (all) =>
+    all.filter((element) => {
+      const { left, right, top, bottom } = element.getBoundingClientRect();
+      return ![top + 2, bottom - 2].every((y) =>
+        element.contains(document.elementFromPoint((left + right) / 2, y)),
+      );
+    }).length,
+  );
+  assert.equal(hidden, 0, `${hidden} of ${selector} can't be seen`);
+}
+
 test('a function is muted with a reason, leaves the list, and comes back', () =>
   journey(async (page) => {
     const [, culprit] = expected.culprits;
@@ -35,6 +48,7 @@ test('a function is muted with a reason, leaves the list, and comes back', () =>
     await page.locator('.issue-line .mute').click();
     await page.waitForSelector('dialog[open]');
     assert.equal(await page.evaluate(() => document.activeElement?.name), 'reason');
+    await allIsShown(page, 'dialog :is(input, select, button)');
     // Without a reason, nothing is sent.
     await page.keyboard.press('Enter');
     assert.ok(await page.$('dialog[open]'));

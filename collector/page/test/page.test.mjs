@@ -242,6 +242,22 @@ test('an alert leads to the function that it is about', { skip: !expected.alert 
     assert.equal(parameter(page, 'function'), expected.alert);
   }));
 
+test('on a phone, no tab and no name or summary of an alert is cut off', () =>
+  journey(
+    async (page) => {
+      await page.goto(`${home}?view=alerts`);
+      await page.waitForSelector('.rules tbody tr');
+      await page.waitForSelector('.alerts tbody tr');
+      const cut = await page.$$eval('.tabs, .alerts td *, .rules td > .name', (all) =>
+        all.filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0).map((e) => e.textContent),
+      );
+      assert.deepEqual(cut, []);
+      const seen = await page.$$eval('.alerts .narrow-facts', (all) => all.map((e) => e.offsetHeight));
+      assert.ok(seen.length > 0 && seen.every((height) => height > 0), `${seen}`);
+    },
+    { width: 360 },
+  ));
+
 test('rules and silences are listed, those that fail first and those that ended apart', {
   skip: !expected.alert,
 }, () =>

@@ -50,6 +50,11 @@ test('sorting is stable both ways', () => {
   assert.equal(names(true), 'bac');
 });
 
+test('numbers in names are in order', () => {
+  const names = ['worker 10', 'worker 2', 'thread 7'];
+  assert.deepEqual(names.sort(sort.byNumber), ['thread 7', 'worker 2', 'worker 10']);
+});
+
 test('each word of a filter has to be somewhere', () => {
   assert.ok(sort.matches('CART  shop', ['shop::cart', 'demo']));
   assert.ok(sort.matches('', ['x']));

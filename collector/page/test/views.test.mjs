@@ -58,6 +58,34 @@ test('a region of the durations is compared with the rest, by pointer and by key
     await page.waitForSelector('.different .flame-note');
   }));
 
+test('the cursor of the durations stays at its time when the columns are others', () =>
+  journey(async (page) => {
+    await page.goto(`${functionUrl()}&range=5m`);
+    await page.waitForSelector('.heatmap .heat');
+    await focus(page, '.heatmap svg');
+    await page.keyboard.press('ArrowLeft');
+    const compare = async () => {
+      await page.keyboard.press('Enter');
+      await page.waitForFunction(() => location.search.includes('pick='));
+      return parameter(page, 'pick');
+    };
+    const picked = await compare();
+    const answered = page.waitForResponse((response) => {
+      const { pathname, searchParams: asked } = new URL(response.url());
+      return pathname.endsWith('/durations') && asked.get('to') - asked.get('from') > 800_000;
+    });
+    await page.evaluate(() => {
+      const url = new URL(location);
+      url.searchParams.set('range', '15m');
+      url.searchParams.delete('pick');
+      history.replaceState(null, '', url);
+      dispatchEvent(new PopStateEvent('popstate'));
+    });
+    await answered;
+    await page.waitForFunction(() => !document.querySelector('.stale, .different'));
+    assert.equal(await compare(), picked);
+  }));
+
 test('a range drawn on the chart is the range, and back gives the old one', () =>
   journey(async (page) => {
     await page.goto(home);
@@ -207,6 +235,8 @@ test('what is live moves by itself', { skip: !expected.alert }, async () => {
   await page.waitForSelector('.stalls tbody tr.hot-row');
   await page.waitForSelector('.lanes .lane-bar');
   await page.waitForSelector('.tasks tbody tr');
+  await page.waitForSelector('.lanes .legend li');
+  assert.equal(await page.$('.ranges, .pause'), null, 'what is live has no range');
   const clock = () => page.$eval('.lanes svg', (svg) => svg.textContent);
   const first = await clock();
   await page.waitForFunction(

@@ -147,7 +147,8 @@ interface TimeAxisProps {
   marks: number;
 }
 
-function TimeAxis({ window, x, y, marks }: TimeAxisProps) {
+/** Round times below a graph. */
+export function TimeAxis({ window, x, y, marks }: TimeAxisProps) {
   // A mark next to either end would be cut off.
   const fits = (at: number) => x(at) >= x(window.from) + 4 && x(at) <= x(window.to) - 20;
   const ticks = timeTicks(window.from, window.to, marks).filter(({ at }) => fits(at));

@@ -4,11 +4,13 @@ import { useState } from 'preact/hooks';
 
 import type { Region } from '../api';
 import { clock, count, duration, plural } from '../format';
-import { regionOf } from '../heat';
+import { columnAt, regionOf } from '../heat';
 import type { Cells, Heat } from '../heat';
-import { useWidth } from './chart';
+import type { Window } from '../live';
+import { TimeAxis, useWidth } from './chart';
 
-const LEFT = 58;
+/** As far from the edges as the bars above it. */
+const LEFT = 68;
 const RIGHT = 8;
 const ROW = 20;
 const BOTTOM = 20;
@@ -16,29 +18,34 @@ const SHADES = 6;
 
 interface HeatmapProps {
   heat: Heat;
+  window: Window;
   region: Region | null;
   onPick: (region: Region | null) => void;
 }
 
+/** A cell by what it holds: columns move on, and a row comes with its first poll. */
 interface Corner {
-  column: number;
+  at: number;
   row: number;
 }
 
-export function Heatmap({ heat, region, onPick }: HeatmapProps) {
+export function Heatmap({ heat, window, region, onPick }: HeatmapProps) {
   const [box, width] = useWidth();
   const [drawn, setDrawn] = useState<[Corner, Corner] | null>(null);
   const [cursor, setCursor] = useState<[Corner, Corner] | null>(null);
   const { times, bounds, counts, first, last, step } = heat;
-  const columns = times.length;
+  const { from: begins, to: ends } = window;
   const rows = last - first + 1;
-  const w = Math.max(1, width - LEFT - RIGHT) / columns;
+  const inner = Math.max(1, width - LEFT - RIGHT);
   const height = rows * ROW + BOTTOM;
+  const x = (ms: number) =>
+    LEFT + ((Math.min(Math.max(ms, begins), ends) - begins) / (ends - begins)) * inner;
   const y = (row: number) => (last - row) * ROW;
   const cornerAt = (event: PointerEvent): Corner => {
     const { left, top } = (event.currentTarget as Element).getBoundingClientRect();
+    const ms = begins + ((event.clientX - left - LEFT) / inner) * (ends - begins);
     return {
-      column: bound(Math.floor((event.clientX - left - LEFT) / w), columns - 1),
+      at: times[columnAt(heat, ms)] ?? 0,
       row: last - bound(Math.floor((event.clientY - top) / ROW), rows - 1),
     };
   };
@@ -48,18 +55,18 @@ export function Heatmap({ heat, region, onPick }: HeatmapProps) {
     setDrawn([corner, corner]);
   };
   const end = () => {
-    if (drawn) onPick(regionOf(heat, cellsOf(drawn)));
+    if (drawn) onPick(regionOf(heat, cellsOf(heat, drawn)));
     setDrawn(null);
   };
   const key = (event: KeyboardEvent) => {
     const [dx, dy] = ARROWS[event.key] ?? [0, 0];
     const [from, to] = cursor ?? [start(heat), start(heat)];
-    if (event.key === 'Enter') onPick(regionOf(heat, cellsOf([from, to])));
+    if (event.key === 'Enter') onPick(regionOf(heat, cellsOf(heat, [from, to])));
     else if (event.key === 'Escape') onPick(null);
     else if (dx === 0 && dy === 0) return;
     else {
       const moved = {
-        column: bound(to.column + dx, columns - 1),
+        at: times[bound(columnAt(heat, to.at) + dx, times.length - 1)] ?? 0,
         row: Math.max(first, Math.min(last, to.row + dy)),
       };
       setCursor([event.shiftKey ? from : moved, moved]);
@@ -84,18 +91,7 @@ export function Heatmap({ heat, region, onPick }: HeatmapProps) {
       >
         {counts.map((column, c) =>
           column.map((n, r) =>
-            n > 0 ? (
-              <rect
-                key={`${c}/${r}`}
-                class={`heat heat-${shade(n, heat.most)}`}
-                x={LEFT + c * w}
-                y={y(r)}
-                width={Math.max(1, w - 1)}
-                height={ROW - 1}
-              >
-                <title>{`${clock(times[c] ?? 0)}, up to ${duration(bounds[r] ?? 0)}: ${count(n)}`}</title>
-              </rect>
-            ) : null,
+            n > 0 ? <Cell key={`${times[c]}/${r}`} {...{ heat, n, c, r, x }} y={y(r)} /> : null,
           ),
         )}
         {Array.from({ length: rows }, (_, i) => first + i).map((r) => (
@@ -103,13 +99,9 @@ export function Heatmap({ heat, region, onPick }: HeatmapProps) {
             {Number.isFinite(bounds[r]) ? roughly(bounds[r] ?? 0) : 'longer'}
           </text>
         ))}
-        {[0, Math.floor(columns / 2)].map((c) => (
-          <text key={c} class="tick" x={LEFT + c * w} y={height - 4}>
-            {clock(times[c] ?? 0).slice(0, 5)}
-          </text>
-        ))}
-        {marked && <Marked cells={cellsOf(marked)} {...{ w, y }} />}
-        {!marked && region && <Marked cells={cellsFor(heat, region, step)} {...{ w, y }} />}
+        <TimeAxis window={window} x={x} y={height - 4} marks={Math.max(2, Math.floor(inner / 90))} />
+        {marked && <Marked cells={cellsOf(heat, marked)} {...{ heat, x, y }} />}
+        {!marked && region && <Marked cells={cellsFor(heat, region, step)} {...{ heat, x, y }} />}
       </svg>
     </div>
   );
@@ -122,13 +114,45 @@ const ARROWS: Record<string, [number, number]> = {
   ArrowDown: [0, -1],
 };
 
-function Marked({ cells, w, y }: { cells: Cells; w: number; y: (row: number) => number }) {
+interface CellProps {
+  heat: Heat;
+  n: number;
+  c: number;
+  r: number;
+  x: (ms: number) => number;
+  y: number;
+}
+
+function Cell({ heat: { times, bounds, step, most }, n, c, r, x, y }: CellProps) {
+  const at = times[c] ?? 0;
+  return (
+    <rect
+      class={`heat heat-${shade(n, most)}`}
+      x={x(at)}
+      y={y}
+      width={Math.max(1, x(at + step) - x(at) - 1)}
+      height={ROW - 1}
+    >
+      <title>{`${clock(at)}, up to ${duration(bounds[r] ?? 0)}: ${count(n)}`}</title>
+    </rect>
+  );
+}
+
+interface MarkedProps {
+  cells: Cells;
+  heat: Heat;
+  x: (ms: number) => number;
+  y: (row: number) => number;
+}
+
+function Marked({ cells, heat: { times, step }, x, y }: MarkedProps) {
+  const [left, right] = [x(times[cells.left] ?? 0), x((times[cells.right] ?? 0) + step)];
   return (
     <rect
       class="heat-region"
-      x={LEFT + cells.left * w}
+      x={left}
       y={y(cells.high)}
-      width={(cells.right - cells.left + 1) * w}
+      width={Math.max(1, right - left)}
       height={(cells.high - cells.low + 1) * ROW}
     />
   );
@@ -136,15 +160,19 @@ function Marked({ cells, w, y }: { cells: Cells; w: number; y: (row: number) => 
 
 const bound = (n: number, most: number) => Math.max(0, Math.min(most, n));
 const sum = (counts: number[][]) => counts.flat().reduce((a, b) => a + b, 0);
-const start = ({ times, last }: Heat): Corner => ({ column: times.length - 1, row: last });
+const start = ({ times, counts, last }: Heat): Corner => ({
+  at: times[counts.findLastIndex((column) => column.some((n) => n > 0))] ?? 0,
+  row: last,
+});
 const shade = (n: number, most: number) =>
   Math.max(1, Math.ceil((Math.log(n + 1) / Math.log(most + 1)) * SHADES));
 const roughly = (ns: number) => duration(ns).replace(/\.\d+ /, ' ');
 
-function cellsOf([a, b]: [Corner, Corner]): Cells {
+function cellsOf(heat: Heat, [a, b]: [Corner, Corner]): Cells {
+  const [one, other] = [columnAt(heat, a.at), columnAt(heat, b.at)];
   return {
-    left: Math.min(a.column, b.column),
-    right: Math.max(a.column, b.column),
+    left: Math.min(one, other),
+    right: Math.max(one, other),
     low: Math.min(a.row, b.row),
     high: Math.max(a.row, b.row),
   };

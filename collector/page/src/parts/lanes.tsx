@@ -3,10 +3,14 @@
 import type { PollRow } from '../api';
 import { clock, duration } from '../format';
 import { causeInWords, splitFunction } from '../names';
+import { byNumber } from '../sort';
+import { CauseTag } from './cells';
 import { useWidth } from './chart';
 import { Within } from './within';
 
-const LEFT = 150;
+/** The widest label, and a letter of it. */
+const LABEL_MAX = 150;
+const LETTER = 6.5;
 const LANE = 26;
 const BAR = 18;
 const LEAST_PX = 2;
@@ -45,22 +49,24 @@ function lanesBy(polls: readonly PollRow[]): (poll: PollRow) => string {
 export function Lanes({ polls, from, to, now, label, chosen, onChoose }: LanesProps) {
   const [box, width] = useWidth();
   const laneOf = lanesBy(polls);
-  const all = [...new Set(polls.map(laneOf))].sort();
+  const all = [...new Set(polls.map(laneOf))].sort(byNumber);
   const lanes = all.slice(0, LANES_MAX);
   const several = new Set(lanes.map((lane) => lane.split('\n')[0])).size > 1;
   const height = lanes.length * LANE + BOTTOM;
-  const inner = Math.max(1, width - LEFT - 8);
+  const labels = lanes.map((lane) => nameOf(lane, several));
+  const left = Math.min(LABEL_MAX, Math.max(...labels.map((text) => text.length), 0) * LETTER + 14);
+  const inner = Math.max(1, width - left - 8);
   const x = (ms: number) =>
-    LEFT + ((Math.min(Math.max(ms, from), to) - from) / (to - from)) * inner;
+    left + ((Math.min(Math.max(ms, from), to) - from) / (to - from)) * inner;
   return (
     <div class="lanes" ref={box}>
       <svg width={width} height={height} role="group" aria-label={label}>
         {lanes.map((lane, i) => (
           <g key={lane}>
-            <line class="grid" x1={LEFT} x2={width - 8} y1={i * LANE + 13} y2={i * LANE + 13} />
+            <line class="grid" x1={left} x2={width - 8} y1={i * LANE + 13} y2={i * LANE + 13} />
             <text class="tick" x={0} y={i * LANE + 17}>
               <title>{lane}</title>
-              {nameOf(lane, several)}
+              {labels[i]}
             </text>
           </g>
         ))}
@@ -87,10 +93,25 @@ export function Lanes({ polls, from, to, now, label, chosen, onChoose }: LanesPr
           </text>
         ))}
       </svg>
+      <Legend polls={polls} />
       {all.length > LANES_MAX && (
         <p class="note">The first {LANES_MAX} of {all.length} threads. A service narrows it.</p>
       )}
     </div>
+  );
+}
+
+/** What the colours mean that are in use. */
+function Legend({ polls }: { polls: readonly PollRow[] }) {
+  const causes = [...new Set(polls.map((poll) => poll.cause))].sort();
+  return (
+    <ul class="legend" aria-label="Causes">
+      {causes.map((cause) => (
+        <li key={cause}>
+          <CauseTag of={cause} />
+        </li>
+      ))}
+    </ul>
   );
 }
 

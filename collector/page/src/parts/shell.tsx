@@ -6,7 +6,7 @@ import { clock, count, plural } from '../format';
 import { useTroubles } from '../health';
 import type { Window } from '../live';
 import { RANGES, toView, useRouter } from '../route';
-import type { Range, View } from '../route';
+import type { Range, Route, View } from '../route';
 import { Link } from './link';
 
 const TABS: [View, string][] = [
@@ -39,10 +39,13 @@ export function TopBar({ window }: { window: Window }) {
           </Link>
         ))}
       </nav>
-      <TimeControls window={window} />
+      {hasRange(route) && <TimeControls window={window} />}
     </header>
   );
 }
+
+/** What is live is of this moment, whatever range the other views show. */
+const hasRange = ({ view }: Route) => view !== 'live';
 
 function TimeControls({ window }: { window: Window }) {
   const { route, go } = useRouter();
@@ -78,6 +81,8 @@ function TimeControls({ window }: { window: Window }) {
 
 export function Banner({ window }: { window: Window }) {
   const { ended, lost, messages } = useTroubles();
+  const { route } = useRouter();
+  const paused = hasRange(route) && !window.key.endsWith('live');
   return (
     <div class="banners" aria-live="polite">
       {ended && (
@@ -100,7 +105,7 @@ export function Banner({ window }: { window: Window }) {
           <b>The collector says:</b> <bdi>{message}</bdi>
         </p>
       ))}
-      {!ended && !lost && messages.length === 0 && window.key.endsWith('live') === false && (
+      {!ended && !lost && messages.length === 0 && paused && (
         <p class="banner banner-paused">
           <b>Paused.</b> Shows the time {window.drawn && `from ${clock(window.from)} `}until{' '}
           {clock(window.to)}.

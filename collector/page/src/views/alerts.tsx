@@ -67,12 +67,12 @@ export function AlertsView() {
 function Told({ rules: { receivers, leads } }: { rules: AlertRules }) {
   if (receivers.length === 0)
     return (
-      <p class="none">
+      <p class="none told">
         Nobody is told of alerts: add <code>[[receivers]]</code> to the collector’s configuration.
       </p>
     );
   return (
-    <p class="none">
+    <p class="none told">
       {leads ? 'Told: ' : 'Another collector tells '}
       <bdi>{receivers.join(', ')}</bdi>
     </p>
@@ -92,14 +92,15 @@ function wakes({ state, severity, silenced }: AlertRow) {
 function alertColumns(now: number): Column<AlertRow>[] {
   return [
     { id: 'state', label: 'State', cell: (r) => <State of={r} /> },
-    { id: 'alert', label: 'Alert', cell: (r) => <Alert of={r} /> },
+    { id: 'alert', label: 'Alert', cell: (r) => <Alert of={r} now={now} /> },
     { id: 'severity', label: 'Severity', from: 'medium', cell: (r) => <Name of={r.severity} /> },
     { id: 'about', label: 'About', from: 'medium', cell: (r) => <About of={r} /> },
-    { id: 'summary', label: 'Summary', from: 'medium', cell: (r) => <Name of={r.summary} /> },
+    { id: 'summary', label: 'Summary', from: 'medium', cell: (r) => <Name of={r.summary} class="wrapped" /> },
     {
       id: 'since_ms',
       label: 'Since',
       numeric: true,
+      from: 'medium',
       cell: (r) => <Ago ms={r.since_ms} now={now} />,
     },
   ];
@@ -116,14 +117,14 @@ function eventColumns(now: number): Column<AlertEventRow>[] {
         </time>
       ),
     },
-    { id: 'event', label: 'Event', cell: (r) => <Name of={eventInWords(r.event)} /> },
-    { id: 'alert', label: 'Alert', cell: (r) => <Name of={r.alert} class="strong" /> },
+    { id: 'event', label: 'Event', from: 'medium', cell: (r) => <Name of={eventInWords(r.event)} /> },
+    { id: 'alert', label: 'Alert', cell: (r) => <Happened of={r} /> },
     { id: 'receiver', label: 'Told', from: 'medium', cell: (r) => <Name of={r.receiver} /> },
     {
       id: 'summary',
       label: 'Summary',
       from: 'medium',
-      cell: (r) => <Name of={r.reason || r.summary} />,
+      cell: (r) => <Name of={r.reason || r.summary} class="wrapped" />,
     },
   ];
 }
@@ -131,7 +132,8 @@ function eventColumns(now: number): Column<AlertEventRow>[] {
 function State({ of }: { of: AlertRow }) {
   const flaps = of.flaps ? ', flapping' : '';
   if (of.silenced) return <span class="badge">firing, silenced{flaps}</span>;
-  if (of.state !== 'firing') return <span class="badge">{of.state + flaps}</span>;
+  if (of.state !== 'firing' || of.severity === 'none')
+    return <span class="badge">{of.state + flaps}</span>;
   return (
     <span class="badge badge-hot">
       <i class="pulse" aria-hidden="true" />
@@ -146,23 +148,36 @@ function useSubject({ function: name, service }: AlertRow) {
   return name ? { ...route, view: 'function' as const, function: name, in: service } : null;
 }
 
-function Alert({ of }: { of: AlertRow }) {
+/** Where there is no room for columns of them, what it is about and since when stand below the name. */
+function Alert({ of, now }: { of: AlertRow; now: number }) {
   const subject = useSubject(of);
-  const name = <Name of={of.alert} class="strong" />;
+  const name = <Name of={of.alert} class="strong wrapped" />;
+  const about = [of.service, splitFunction(of.function).short].filter(Boolean).join(': ');
   return (
     <>
       {subject ? <Link to={subject}>{name}</Link> : name}
-      {(of.service || of.function) && (
-        <p class="narrow-facts">
-          <bdi>{of.service}</bdi>
-          {of.function && <bdi>{splitFunction(of.function).short}</bdi>}
-        </p>
-      )}
+      <p class="narrow-facts">
+        <bdi class="wrapped">{of.summary || about}</bdi> <Ago ms={of.since_ms} now={now} />
+      </p>
       {of.silenced && (
         <div class="silence">
           silenced <bdi>{of.silenced}</bdi>
         </div>
       )}
+    </>
+  );
+}
+
+/** Likewise what happened, to whom it was told, and why. */
+function Happened({ of }: { of: AlertEventRow }) {
+  const parts = [eventInWords(of.event), of.receiver, of.reason || of.summary];
+  const more = parts.filter(Boolean).join(': ');
+  return (
+    <>
+      <Name of={of.alert} class="strong wrapped" />
+      <p class="narrow-facts">
+        <bdi class="wrapped">{more}</bdi>
+      </p>
     </>
   );
 }

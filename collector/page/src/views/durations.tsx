@@ -1,10 +1,10 @@
 // How long slow polls took over time, and how a region of them differs from the rest.
 
-import type { Region } from '../api';
+import type { AttributeRow, Region } from '../api';
 import { absolute, count, duration, share } from '../format';
 import { heatOf, parsePick, pickText } from '../heat';
 import { useQuery } from '../live';
-import { Name } from '../parts/cells';
+import { CauseTag, Name } from '../parts/cells';
 import { Heatmap } from '../parts/heatmap';
 import { Table } from '../parts/table';
 import { useTurn } from '../parts/turn';
@@ -21,8 +21,8 @@ export function Durations(subject: Subject) {
   const { route, replace } = useRouter();
   const { answer, stale, settled } = useQuery({ name: 'durations', ...subject, limit: 10_000 });
   const isShown = useTurn(1, settled);
-  const heat = answer && isShown ? heatOf(answer.rows) : null;
-  if (!heat) return null;
+  const heat = answer && isShown ? heatOf(answer.rows, answer.window.from, answer.window.to) : null;
+  if (!answer || !heat) return null;
   const region = parsePick(route.pick);
   const pick = (picked: Region | null) =>
     replace({ ...route, pick: picked ? pickText(picked) : '' });
@@ -31,10 +31,14 @@ export function Durations(subject: Subject) {
       <h2>
         Durations <small>select a region to see what is different about it</small>
       </h2>
-      <Heatmap heat={heat} region={region} onPick={pick} />
+      <Heatmap heat={heat} window={answer.window} region={region} onPick={pick} />
       {region && <Different subject={subject} region={region} onClose={() => pick(null)} />}
     </section>
   );
+}
+
+function Value({ of: { attribute, value } }: { of: AttributeRow }) {
+  return attribute === 'cause' ? <CauseTag of={value} /> : <Name of={value} class="mono" />;
 }
 
 interface DifferentProps {
@@ -68,10 +72,11 @@ function Different({ subject, region, onClose }: DifferentProps) {
           className="attributes"
           columns={[
             { id: 'attribute', label: 'Attribute', cell: (r) => r.attribute },
-            { id: 'value', label: 'Value', cell: (r) => <Name of={r.value} class="mono" /> },
+            { id: 'value', label: 'Value', cell: (r) => <Value of={r} /> },
             {
               id: 'picked',
-              label: 'In the region',
+              label: 'Inside',
+              hint: 'Part of the slow polls in the region',
               numeric: true,
               cell: (r) => (
                 <span title={`${count(r.picked)} slow polls`}>{share(r.picked_share, 1)}</span>
@@ -79,7 +84,8 @@ function Different({ subject, region, onClose }: DifferentProps) {
             },
             {
               id: 'rest',
-              label: 'Elsewhere',
+              label: 'Outside',
+              hint: 'Part of the other slow polls of the range',
               numeric: true,
               cell: (r) => (
                 <span title={`${count(r.rest)} slow polls`}>{share(r.rest_share, 1)}</span>

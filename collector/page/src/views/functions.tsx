@@ -308,7 +308,13 @@ function costColumns(all: IssueRow[]): Column<IssueRow>[] {
       numeric: true,
       sortBy: (r) => r.blocked_ns,
       cell: (r) =>
-        r.calls > 0 ? <BarredDuration ns={r.blocked_ns} of={most} /> : duration(0),
+        r.calls > 0 ? (
+          <span title={`${share(r.share, 1)} of all blocked time`}>
+            <BarredDuration ns={r.blocked_ns} of={most} />
+          </span>
+        ) : (
+          duration(0)
+        ),
     },
     {
       id: 'share',

@@ -49,7 +49,7 @@ function ruleColumns(now: number): Column<RuleRow>[] {
       hint: 'How long its condition holds before it fires',
       numeric: true,
       from: 'medium',
-      cell: (r) => (r.for_s > 0 ? durationMs(r.for_s * 1e3) : 'at once'),
+      cell: (r) => (r.for_s > 0 ? seconds(r.for_s) : 'at once'),
     },
     {
       id: 'every',
@@ -57,16 +57,20 @@ function ruleColumns(now: number): Column<RuleRow>[] {
       hint: 'The time between two evaluations',
       numeric: true,
       from: 'large',
-      cell: (r) => durationMs(r.interval_s * 1e3),
+      cell: (r) => seconds(r.interval_s),
     },
     {
       id: 'evaluated',
       label: 'Evaluated',
       numeric: true,
+      from: 'medium',
       cell: (r) => <Evaluated of={r} now={now} />,
     },
   ];
 }
+
+/** A time that somebody wrote: 30 s rather than 30.0 s. */
+const seconds = (s: number) => durationMs(s * 1e3).replace(/\.0+ /, ' ');
 
 function State({ of: r }: { of: RuleRow }) {
   if (r.error) return <span class="badge badge-hot">fails</span>;
@@ -91,7 +95,7 @@ function Rule({ of: r }: { of: RuleRow }) {
   const labels = Object.entries(r.labels).map(([name, value]) => `${name}="${value}"`);
   return (
     <>
-      <Name of={r.alert} class="strong" />
+      <Name of={r.alert} class="strong wrapped" />
       {r.error && (
         <p class="rule-error">
           <bdi>{r.error}</bdi>

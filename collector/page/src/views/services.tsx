@@ -191,7 +191,7 @@ function columnsOf(
     },
     {
       id: 'trend',
-      label: 'A minute',
+      label: 'Trend',
       hint: 'Blocked time a minute, over the range',
       numeric: true,
       from: 'medium',

@@ -3,7 +3,7 @@
 import { useContext } from 'preact/hooks';
 
 import type { Status } from '../api';
-import { count, duration, durationMs, share } from '../format';
+import { count, duration, durationMs, plural, share } from '../format';
 import { StatusContext, useQuery } from '../live';
 import { Ago, Name } from '../parts/cells';
 import { Facts } from '../parts/facts';
@@ -52,7 +52,7 @@ function Verdicts({ status }: { status: Status }) {
     log?.refusing && `The log is full, and requests are refused: ${log.refusing}`,
     late && `ClickHouse is ${durationMs(log.oldest_age_ms)} behind what services sent.`,
     dropped > 0 &&
-      `Services dropped ${count(dropped)} records: their queues were full, and the numbers here are too low.`,
+      `Services dropped ${plural(dropped, 'record')}: their queues were full, and the numbers here are too low.`,
   ].filter((verdict) => typeof verdict === 'string');
   if (verdicts.length === 0)
     return <p class="lead">Nothing is dropped, late or full: the numbers are complete.</p>;
