@@ -221,6 +221,22 @@ fn stacks_are_exported_and_live_views_are_bounded() {
 }
 
 #[test]
+fn the_cause_of_a_stack_is_that_of_most_of_its_time() {
+    let data = tempfile::tempdir().expect("a folder");
+    let collector = Collector::start(data.path(), &[]);
+    let polls = [("lock", 60), ("runqueue", 100), ("lock", 70)].map(|(cause, ms)| {
+        format!("(now64(9), {ms}000000, {ms}000000, 'shop', 'shop::pay', '{cause}', 7, '{ms:08}')")
+    });
+    collector.sql(&format!(
+        "INSERT INTO poll_spans (start, duration_ns, self_ns, service, function, cause, stack_id, \
+         span_id) VALUES {}",
+        polls.join(",")
+    ));
+    let stacks = collector.ask("stacks?function=shop::pay");
+    assert_eq!((stacks.len(), &stacks[0]["cause"]), (1, &json!("lock")), "{stacks:?}");
+}
+
+#[test]
 fn mistakes_are_told_apart_from_what_clickhouse_can_not_do() {
     let data = tempfile::tempdir().expect("a folder");
     let collector = Collector::start(data.path(), &[]);

@@ -20,7 +20,8 @@ WITH
             function,
             count() AS polls,
             sum(self_ns) AS blocked,
-            max((self_ns, toString(blame_function), toString(blame_crate), toString(cause))) AS worst,
+            max((self_ns, toString(blame_function), toString(blame_crate))) AS worst,
+            sumMap(map(toString(cause), self_ns)) AS by_cause,
             max(start) AS latest
         FROM poll_spans FINAL
         WHERE poll_spans.stack_id != 0
@@ -48,7 +49,7 @@ SELECT
     known.known_frames AS frames,
     worst.2 AS blame_function,
     worst.3 AS blame_crate,
-    worst.4 AS cause,
+    arrayReverseSort((c, ns) -> ns, mapKeys(by_cause), mapValues(by_cause))[1] AS cause,
     polls AS calls,
     blocked AS blocked_ns,
     toUnixTimestamp64Milli(toDateTime64(latest, 3, 'UTC')) AS last_seen_ms

@@ -1,9 +1,12 @@
 // A real browser on the page under test: HOLDUP_PAGE, or else the development server.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 
 import { startServer } from '../dev/server.mjs';
 import { chromium } from '../scripts/chromium.mjs';
 
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const DEMO = 'holdup_demo::faults::';
 const list = (text) =>
   (text ?? '')
@@ -71,6 +74,14 @@ export async function journeyIn(browser, home, run, options) {
   await run(page);
   assert.deepEqual(faults, []);
   await page.close();
+}
+
+/** What axe-core finds on the page as it is. */
+export async function axeFindsNothing(page, where) {
+  await page.evaluate(await readFile(AXE, 'utf8'));
+  const { violations } = await page.evaluate(() => window.axe.run(document));
+  const found = violations.map(({ id, nodes }) => [id, ...nodes.slice(0, 3).map((n) => n.html)]);
+  assert.deepEqual(found, [], where);
 }
 
 /**

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { newFolder, program, removeFolder, serve } from '../scripts/program.mjs';
-import { openBrowser, openPage } from './browser.mjs';
+import { axeFindsNothing, openBrowser, openPage } from './browser.mjs';
 
 // The development server asks nobody who they are.
 const skip = !process.env.HOLDUP_PROGRAM;
@@ -43,6 +43,8 @@ test('a session that ends leads to the form, and back to where one was', { skip 
   const at = `${home}?view=services&range=24h`;
   const { page } = await openPage(browser, home, { width: 360 });
   await page.goto(at);
+  await page.waitForSelector('form input[name=token]');
+  await axeFindsNothing(page, 'the form');
   await logIn(page);
   await page.waitForSelector('.footer .session');
   assert.match(await page.$eval('.session', (e) => e.textContent), /Logged in as ops <b>/);
