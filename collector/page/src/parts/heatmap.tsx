@@ -9,9 +9,9 @@ import type { Cells, Heat } from '../heat';
 import type { Window } from '../live';
 import { TimeAxis, useWidth } from './chart';
 
-/** As far from the edges as the bars above it. */
-const LEFT = 68;
-const RIGHT = 8;
+/** With the margins of the card, as far from the edges as the bars above it. */
+const LEFT = 60;
+const RIGHT = 0;
 const ROW = 20;
 const BOTTOM = 20;
 const SHADES = 6;

@@ -117,7 +117,10 @@ function Legend({ polls }: { polls: readonly PollRow[] }) {
 
 function nameOf(lane: string, several: boolean): string {
   const [instance = '', who = ''] = lane.split('\n');
-  const text = several ? `${instance.slice(0, 8)} ${who}` : who;
+  // Instances of a service differ at their end, those of others at their beginning.
+  const which =
+    instance.length > 12 ? `${instance.slice(0, 5)}…${instance.slice(-6)}` : instance;
+  const text = several ? `${which} ${who}` : who;
   return text.length > 22 ? `${text.slice(0, 21)}…` : text;
 }
 
