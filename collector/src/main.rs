@@ -22,6 +22,7 @@ mod evaluate;
 mod export;
 mod fold;
 mod forward;
+mod kafka;
 mod log;
 mod manager;
 mod measured;

@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::batch::Overflowed;
 use crate::decode::Counts;
-use crate::{access, evaluate, fold, log, notify, own_polls, tls};
+use crate::{access, evaluate, fold, kafka, log, notify, own_polls, tls};
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub(crate) enum Transport {
     Grpc,
     /// OTLP over HTTP.
     Http,
+    /// A message of Kafka.
+    #[cfg(feature = "kafka")]
+    Kafka,
 }
 
 impl Transport {
@@ -30,6 +33,8 @@ impl Transport {
         match self {
             Self::Grpc => "grpc",
             Self::Http => "http",
+            #[cfg(feature = "kafka")]
+            Self::Kafka => "kafka",
         }
     }
 }
@@ -106,6 +111,8 @@ pub(crate) struct Metrics {
     access: access::Counters,
     tls: tls::Counters,
     own_polls: own_polls::Counters,
+    #[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "nobody counts without it"))]
+    kafka: kafka::Counters,
     log: log::Counters,
     notify: notify::Counters,
     evaluate: evaluate::Counters,
@@ -179,6 +186,7 @@ impl Metrics {
             access: access::Counters::register(r),
             tls: tls::Counters::register(r),
             own_polls: own_polls::Counters::register(r),
+            kafka: kafka::Counters::register(r),
             log: log::Counters::register(r),
             notify: notify::Counters::register(r),
             evaluate: evaluate::Counters::register(r),
@@ -349,6 +357,12 @@ impl Metrics {
     /// What is counted of TLS.
     pub(crate) fn tls(&self) -> tls::Counters {
         self.tls.clone()
+    }
+
+    /// What is counted of messages.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn kafka(&self) -> kafka::Counters {
+        self.kafka.clone()
     }
 
     /// What the log counts of itself.

@@ -22,6 +22,8 @@ use crate::descriptors;
 use crate::engine::{Supervisor, SupervisorOptions};
 use crate::evaluate::{self, Evaluator, Reload, Shown};
 use crate::forward::Forwarder;
+#[cfg(feature = "kafka")]
+use crate::kafka::Consumer;
 use crate::log::{Log, RealDisk, Recovered};
 use crate::manager;
 use crate::metrics::Metrics;
@@ -244,12 +246,7 @@ async fn serve(
         engine_restarts: engine.map(Supervisor::restarts),
         ..page(config, (store, intake), (&metrics, &access), (evaluator.shown(), &stopped))
     };
-    let ready = serde_json::json!({
-        "grpc": listeners.grpc.local_addr()?.to_string(),
-        "http": listeners.http.local_addr()?.to_string(),
-        "page": listeners.page.local_addr()?.to_string(),
-        "clickhouse": clickhouse_url,
-    });
+    let ready = ready(&listeners, &clickhouse_url)?;
     let tls = tls(config, &metrics, &stopped)?;
     let (stop_batching, batch_no_more) = watch::channel(false);
     let listen = |listener, routes| {
@@ -263,11 +260,13 @@ async fn serve(
             stopped.clone(),
         ))
     };
-    let servers = vec![
+    let kafka = read_kafka(config, &receiver, &metrics, &stopped)?;
+    let servers = [
         listen(listeners.grpc, receive::grpc_routes(receiver.clone())),
         listen(listeners.http, receive::http_routes(receiver)),
         listen(listeners.page, page::routes(page)),
     ];
+    let servers = servers.into_iter().chain(kafka).collect();
     let forwarder = forwarder.map(|it| tokio::spawn(it.run(batch_no_more.clone())));
     let batcher = tokio::spawn(batcher.run(batch_no_more));
     let (reloads, reloaded) = mpsc::channel(1);
@@ -284,6 +283,16 @@ async fn serve(
         reloads,
         access,
         tls,
+    }))
+}
+
+/// Where all is, for whoever started it.
+fn ready(listeners: &Listeners, clickhouse_url: &str) -> anyhow::Result<serde_json::Value> {
+    Ok(serde_json::json!({
+        "grpc": listeners.grpc.local_addr()?.to_string(),
+        "http": listeners.http.local_addr()?.to_string(),
+        "page": listeners.page.local_addr()?.to_string(),
+        "clickhouse": clickhouse_url,
     }))
 }
 
@@ -367,6 +376,32 @@ fn forwarder(
     let forwarder = Forwarder::new(settings, log, recovered, Arc::clone(metrics));
     let what = "cannot tell from the log's folder how far requests were passed on";
     Ok(Some(forwarder.context(what)?))
+}
+
+/// Begins to read messages of Kafka, if that is wanted.
+#[cfg(feature = "kafka")]
+fn read_kafka(
+    config: &Config,
+    receiver: &Receiver,
+    metrics: &Metrics,
+    stopped: &watch::Receiver<bool>,
+) -> anyhow::Result<Option<JoinHandle<()>>> {
+    let Some(settings) = &config.kafka else { return Ok(None) };
+    let receiver = receiver.clone();
+    let consumer = Consumer::new(settings, receiver, metrics.kafka(), stopped.clone());
+    let consumer = consumer.map_err(|error| ConfigError::Conflict(error.to_string()))?;
+    Ok(Some(tokio::spawn(consumer.run())))
+}
+
+/// No configuration says to, without the client.
+#[cfg(not(feature = "kafka"))]
+fn read_kafka(
+    _: &Config,
+    _: &Receiver,
+    _: &Metrics,
+    _: &watch::Receiver<bool>,
+) -> anyhow::Result<Option<JoinHandle<()>>> {
+    Ok(None)
 }
 
 /// How the rows of an entry of the log are made again.

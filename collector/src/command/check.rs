@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     settings: Settings,
-    /// Also try whether ClickHouse and the receivers of alerts can be reached
+    /// Also try whether ClickHouse, brokers and the receivers of alerts can be reached
     #[arg(long)]
     connect: bool,
 }
@@ -66,7 +66,11 @@ fn summary(config: &Config) -> Vec<(&'static str, String)> {
         }
         ClickHouse::Embedded { data_dir, .. } => format!("embedded, in {}", data_dir.display()),
     };
-    vec![
+    let kafka = config.kafka.as_ref().map(|kafka| {
+        let (brokers, group) = (kafka.brokers.join(", "), &kafka.group);
+        ("kafka", format!("{brokers}, as one of the group {group}"))
+    });
+    let all = [
         ("grpc", config.grpc_listen.to_string()),
         ("http", config.http_listen.to_string()),
         ("page", config.page_listen.to_string()),
@@ -75,7 +79,8 @@ fn summary(config: &Config) -> Vec<(&'static str, String)> {
         ("clickhouse", clickhouse),
         ("rules", config.alerts.rules.len().to_string()),
         ("receivers", config.notify.receivers.len().to_string()),
-    ]
+    ];
+    all.into_iter().chain(kafka).collect()
 }
 
 type Tried = (String, Result<String, String>);
@@ -94,6 +99,11 @@ fn tried(config: &Config) -> anyhow::Result<Vec<Tried>> {
             let later = "the embedded one is started by `holdup serve`".to_owned();
             all.push(("ClickHouse".to_owned(), Ok(later)));
         }
+    }
+    for broker in config.kafka.iter().flat_map(|kafka| &kafka.brokers) {
+        let (host, port) = broker.rsplit_once(':').unwrap_or((broker, ""));
+        let place = Reached::Server(host.to_owned(), port.parse()?);
+        all.push((format!("broker {broker}"), reach(&place)));
     }
     for receiver in &config.notify.receivers {
         let what = format!("receiver {} ({})", receiver.name, receiver.way.kind());

@@ -16,6 +16,7 @@ impl Config {
             ("a setting of clickhouse or engine", same(&self.clickhouse, &other.clickhouse)),
             ("a setting of connections", same(&self.connections, &other.connections)),
             ("forward_url or forward", same(&self.forward, &other.forward)),
+            ("a setting of kafka", self.kafka == other.kafka),
             ("a bound of requests", same(&self.requests, &other.requests)),
             ("a setting of batches, names or episodes", same(&self.batches, &other.batches)),
             ("a setting of the log", same(&self.log, &other.log)),

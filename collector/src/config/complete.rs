@@ -21,6 +21,11 @@ const PAGE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST),
 /// The longest gap within an episode.
 const EPISODE_GAP_MAX: Duration = Duration::from_secs(3_600);
 
+/// A list, or where it has nothing, the other.
+fn some_or(list: Vec<String>, other: Vec<String>) -> Vec<String> {
+    if list.is_empty() { other } else { list }
+}
+
 impl Settings {
     /// The configuration, with the file read and the defaults filled in.
     pub(crate) fn resolve(self) -> Result<Config, ConfigError> {
@@ -74,12 +79,20 @@ impl Settings {
             connection_age_max: self.connection_age_max.or(file.connection_age_max),
             forward_url: self.forward_url.or(file.forward_url),
             forward: self.forward.or(file.forward),
-            alert_rules: if self.alert_rules.is_empty() {
-                file.alert_rules
-            } else {
-                self.alert_rules
-            },
-            page_host: if self.page_host.is_empty() { file.page_host } else { self.page_host },
+            kafka_brokers: some_or(self.kafka_brokers, file.kafka_brokers),
+            kafka_group: self.kafka_group.or(file.kafka_group),
+            kafka_traces_topic: self.kafka_traces_topic.or(file.kafka_traces_topic),
+            kafka_metrics_topic: self.kafka_metrics_topic.or(file.kafka_metrics_topic),
+            kafka_logs_topic: self.kafka_logs_topic.or(file.kafka_logs_topic),
+            kafka_tls: self.kafka_tls.or(file.kafka_tls),
+            kafka_tls_ca: self.kafka_tls_ca.or(file.kafka_tls_ca),
+            kafka_tls_cert: self.kafka_tls_cert.or(file.kafka_tls_cert),
+            kafka_tls_key: self.kafka_tls_key.or(file.kafka_tls_key),
+            kafka_user: self.kafka_user.or(file.kafka_user),
+            kafka_password_file: self.kafka_password_file.or(file.kafka_password_file),
+            kafka_sasl: self.kafka_sasl.or(file.kafka_sasl),
+            alert_rules: some_or(self.alert_rules, file.alert_rules),
+            page_host: some_or(self.page_host, file.page_host),
             external_url: self.external_url.or(file.external_url),
             trace_url: self.trace_url.or(file.trace_url),
             receivers: file.receivers,
@@ -94,6 +107,7 @@ impl Settings {
         let tokens = self.tokens_file.as_deref().map(read_tokens).transpose()?;
         let tls = self.tls()?;
         let forward = self.forward_settings()?;
+        let kafka = self.kafka()?;
         let requests = RequestLimits::default();
         let log = self.log()?;
         let names = self.names()?;
@@ -125,6 +139,7 @@ impl Settings {
                 ..Bounds::default()
             },
             forward,
+            kafka,
             requests: RequestLimits {
                 grpc_bytes_max: at_least_1("grpc-bytes-max", self.grpc_bytes_max)?
                     .unwrap_or(requests.grpc_bytes_max),

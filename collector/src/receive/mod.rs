@@ -13,6 +13,8 @@ mod fuzz;
 mod grpc;
 mod http;
 mod json;
+#[cfg(feature = "kafka")]
+mod message;
 mod read;
 mod size;
 
@@ -33,6 +35,8 @@ use crate::request::{Request, Signal};
 pub(crate) use body::decompress;
 pub(crate) use grpc::routes as grpc_routes;
 pub(crate) use http::routes as http_routes;
+#[cfg(feature = "kafka")]
+pub(crate) use message::Untaken;
 pub(crate) use read::rows_again;
 
 /// Bounds on requests.

@@ -97,6 +97,15 @@ pub(crate) fn faketime(interrupt: &Interrupt) -> anyhow::Result<()> {
     apt("libfaketime", interrupt)
 }
 
+/// OpenSSL to link with: the client of Kafka does.
+pub(crate) fn openssl(interrupt: &Interrupt) -> anyhow::Result<()> {
+    if process::works(Command::new("pkg-config").args(["--exists", "openssl"]))? {
+        return Ok(());
+    }
+    apt("pkg-config", interrupt)?;
+    apt("libssl-dev", interrupt)
+}
+
 /// A terminal that tests can type into and look at.
 pub(crate) fn tmux(interrupt: &Interrupt) -> anyhow::Result<()> {
     match on_path(&["tmux"]) {

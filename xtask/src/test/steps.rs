@@ -19,7 +19,7 @@ pub(crate) struct Step {
 pub(crate) const STEPS: [Step; 12] = [
     Step { name: "fmt", about: "sources are formatted", for_filter: false, run: fmt },
     Step { name: "clippy", about: "no lint fires", for_filter: false, run: clippy },
-    Step { name: "features", about: "the crate without some", for_filter: false, run: features },
+    Step { name: "features", about: "crates without some", for_filter: false, run: features },
     Step { name: "doc", about: "documentation builds", for_filter: false, run: doc },
     Step { name: "deny", about: "licences, bans, sources", for_filter: false, run: deny },
     Step { name: "page", about: "the page's sources and tests", for_filter: false, run: page::run },
@@ -41,11 +41,19 @@ fn fmt(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
 }
 
 fn clippy(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    process::run(cargo().args(arguments), interrupt)
+    let mut clippy = cargo();
+    clippy.args(["clippy", "--workspace", "--all-targets"]).args(kafka(interrupt)?);
+    process::run(clippy.args(["--", "-D", "warnings"]), interrupt)
 }
 
-/// The crate as services build it: alone, so that nothing else's features come along.
+/// The collector as the tests need it: with what reads from Kafka, and links OpenSSL for that.
+fn kafka(interrupt: &Interrupt) -> anyhow::Result<[&'static str; 2]> {
+    need::openssl(interrupt)?;
+    Ok(["--features", "holdup-collector/kafka"])
+}
+
+/// The crate as services build it: alone, so that nothing else's features come along. And the
+/// collector as it is released.
 fn features(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     for features in ["", "otlp", "stacks", "tls", "tracing-opentelemetry"] {
         let arguments = ["clippy", "--package", "holdup", "--lib", "--no-default-features"];
@@ -53,7 +61,8 @@ fn features(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
         clippy.args(arguments).args(["--features", features, "--", "-D", "warnings"]);
         process::run(&mut clippy, interrupt)?;
     }
-    Ok(())
+    let arguments = ["clippy", "--package", "holdup-collector", "--all-targets"];
+    process::run(cargo().args(arguments).args(["--", "-D", "warnings"]), interrupt)
 }
 
 fn doc(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
@@ -72,7 +81,7 @@ fn deny(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
 fn build(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     let packages = ["holdup-collector", "holdup-demo", "holdup-blocked"];
     let packages = packages.iter().flat_map(|package| ["--package", package]);
-    process::run(cargo().arg("build").args(packages), interrupt)
+    process::run(cargo().arg("build").args(packages).args(kafka(interrupt)?), interrupt)
 }
 
 fn engine(_: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
@@ -94,7 +103,7 @@ fn test(filter: Option<&str>, interrupt: &Interrupt) -> anyhow::Result<()> {
     // Every target but the examples in documentation, which the next step runs.
     let mut test = cargo();
     // All that fails is told at once.
-    test.args(["test", "--workspace", "--no-fail-fast"]);
+    test.args(["test", "--workspace", "--no-fail-fast"]).args(kafka(interrupt)?);
     test.args(["--lib", "--bins", "--tests", "--examples"]).args(filter);
     test.env("CHROMIUM", need::chromium(interrupt)?);
     // Many of them measure time: side by side they would measure each other.
