@@ -120,6 +120,28 @@ fn the_compose_file_fits_the_program_and_the_image() {
     assert_eq!(ran.status.code(), Some(1), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
+#[test]
+fn the_image_has_a_list_of_the_parts_of_its_program() {
+    let dockerfile = read("image/Dockerfile");
+    let (_, made) = dockerfile.split_once("&& cargo xtask ").expect("it makes the list");
+    let (arguments, to) = made.split_once(" > ").expect("into a file");
+    let to = to.split(' ').next().expect("a file");
+    let copied = instructions(&dockerfile, "collector", "COPY").join("\n");
+    assert!(copied.contains(&format!("--from=build {to} ")), "{copied}");
+    // As it is built unless `FEATURES` says more.
+    let arguments = arguments.split(' ').map(|it| if it == "\"$FEATURES\"" { "" } else { it });
+    let program = holdup_tests::program("xtask").expect("built");
+    let ran = Command::new(program).args(arguments).output().expect("it runs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let list: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    assert_eq!(list["bomFormat"], "CycloneDX");
+    let has = |name: &str| {
+        let mut all = list["components"].as_array().expect("components").iter();
+        all.any(|it| it["name"] == name)
+    };
+    assert!(has("holdup-collector") && has("rustls") && !has("rdkafka"));
+}
+
 /// The variables that the image sets.
 fn instructions_of_settings(dockerfile: &str) -> String {
     let from = dockerfile.find("ENV ").expect("variables");

@@ -1,5 +1,5 @@
-//! The repository's commands: `cargo xtask demo`, `test`, `bench`, `bench-collector`, `seed` and
-//! `release`.
+//! The repository's commands: `cargo xtask demo`, `test`, `bench`, `bench-collector`, `seed`,
+//! `parts` and `release`.
 
 mod bench;
 mod bench_collector;
@@ -46,6 +46,8 @@ enum Command {
     BenchCollector(bench_collector::Options),
     /// Fill an engine with made-up polls, and measure the dashboards' queries on them.
     Seed(seed::Options),
+    /// List the parts of the collector (CycloneDX): the crates that are linked, with licence and checksum.
+    Parts(release::parts::Options),
     /// Make a version: its number, its changelog, its packages, its binary, and their checksums.
     Release(release::Options),
 }
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options, &interrupt),
         Command::BenchCollector(options) => bench_collector::run(&options, &interrupt),
         Command::Seed(options) => seed::run(&options, &interrupt),
+        Command::Parts(options) => release::parts::run(&options),
         Command::Release(options) => release::run(&options, &interrupt),
     });
     match result {

@@ -2,7 +2,7 @@
 //! packages of the crates, the collector's binary, its list of parts, and checksums. It commits,
 //! tags and uploads nothing.
 
-mod parts;
+pub(crate) mod parts;
 
 use std::fs;
 use std::path::Path;
@@ -59,7 +59,7 @@ pub(crate) fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<()
         run_command(repository::command(script).arg(out.join("holdup")), interrupt)?;
         files.push("holdup".to_owned());
     }
-    fs::write(out.join("holdup.cdx.json"), parts::list(version)?).context("cannot write")?;
+    fs::write(out.join("holdup.cdx.json"), parts::list(version, "")?).context("cannot write")?;
     files.push("holdup.cdx.json".to_owned());
     let mut sums = repository::command("sha256sum");
     let sums = sums.current_dir(&out).args(&files).output().context("sha256sum does not run")?;

@@ -4,17 +4,37 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
+use clap::Args;
 use serde_json::{Value, json};
 
 use crate::repository;
+use crate::terminal::say;
 
 const OF: &str = "holdup-collector";
 
-/// The list of a version, as JSON.
-pub(super) fn list(version: &str) -> anyhow::Result<String> {
+/// Options of `cargo xtask parts`.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// What the collector is built with beside the usual.
+    #[arg(long, default_value = "")]
+    features: String,
+}
+
+/// Prints the list of what is built here.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let list = list(env!("CARGO_PKG_VERSION"), &options.features)?;
+    say(&list).context("standard output")
+}
+
+/// The list of a version, built with some features, as JSON.
+pub(super) fn list(version: &str, features: &str) -> anyhow::Result<String> {
     let mut cargo = repository::cargo();
+    cargo.args(["metadata", "--format-version=1", "--locked"]);
+    for feature in features.split(',').filter(|feature| !feature.is_empty()) {
+        cargo.args(["--features", &format!("{OF}/{feature}")]);
+    }
     let host = "--filter-platform=x86_64-unknown-linux-gnu";
-    let read = cargo.args(["metadata", "--format-version=1", "--locked", host]).output();
+    let read = cargo.arg(host).output();
     let read = read.context("cargo metadata does not run")?;
     ensure!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
     let metadata: Value = serde_json::from_slice(&read.stdout).context("cargo metadata")?;
@@ -98,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_list_has_every_crate_that_is_linked_with_licence_and_checksum() {
-        let list: Value = serde_json::from_str(&list("0.2.0").unwrap()).unwrap();
+        let list: Value = serde_json::from_str(&list("0.2.0", "").unwrap()).unwrap();
         assert_eq!(list["bomFormat"], "CycloneDX");
         let components = list["components"].as_array().unwrap();
         let names: BTreeSet<&str> =
@@ -106,6 +126,9 @@ mod tests {
         assert!(components.len() > 100, "{}", components.len());
         assert!(names.contains("tokio") && names.contains("holdup"), "{names:?}");
         assert!(!names.contains("proptest"), "tests are no part");
+        assert!(!names.contains("rdkafka"), "a feature that is left out");
+        let more = super::list("0.2.0", "kafka").unwrap();
+        assert!(more.contains("pkg:cargo/rdkafka@") && more.contains("pkg:cargo/openssl-sys@"));
         let own = |it: &&Value| !it["name"].as_str().unwrap().starts_with("holdup");
         for component in components.iter().filter(own) {
             assert!(component["licenses"].is_array(), "{component}");
