@@ -4,7 +4,7 @@
 mod alertmanager;
 pub(crate) mod authority;
 mod mail;
-mod server;
+pub(crate) mod server;
 mod serving;
 mod vendors;
 

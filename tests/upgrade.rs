@@ -1,6 +1,8 @@
 //! What earlier versions left behind and send: their tables, their log, their requests. A folder of
 //! `tests/upgrade/` is of the version that it is named after, and stays as it is.
 
+mod wire;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
