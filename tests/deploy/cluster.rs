@@ -69,3 +69,16 @@ fn the_collectors_user_may_do_what_it_needs_and_nothing_elsewhere() {
     assert_eq!(found["refused"], Value::Array(vec![]), "{found:#}");
     assert_eq!(found["allowed"], Value::Array(vec![]), "{found:#}");
 }
+
+#[test]
+fn clickhouses_own_backups_restore_tables_and_rollups() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let single = folder.path().join("single.sql");
+    schema(&single, &[]);
+    let found =
+        python("backup.py", &[folder.path(), &super::folder("../docs/backups.md"), &single]);
+    assert_eq!(found["refused"], Value::Array(vec![]), "{found:#}");
+    for (when, count) in [("before", "20"), ("restored", "20"), ("after", "21")] {
+        assert_eq!(found[when], serde_json::json!([count, count]), "{when}: {found:#}");
+    }
+}
