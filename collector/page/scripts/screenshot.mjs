@@ -17,11 +17,11 @@ const VIEWS = {
   functions: async () => {},
   function: openFunction,
   durations: async (page) => {
-    await openFunction(page);
+    await openFunction(page, 'hashes_password');
     const { x, y, width, height } = await boxOf(page, '.heatmap svg');
     await page.mouse.move(x + width * 0.6, y + 2);
     await page.mouse.down();
-    await page.mouse.move(x + width * 0.97, y + height * 0.4, { steps: 4 });
+    await page.mouse.move(x + width * 0.97, y + height * 0.35, { steps: 4 });
     await page.mouse.up();
     await page.waitForSelector('.different td');
     await page.$eval('.heatmap', (map) => map.closest('.card').scrollIntoView());
@@ -42,7 +42,7 @@ const VIEWS = {
   },
   services: async (page) => {
     await openTab(page, 'Services');
-    await page.waitForSelector('.services tbody tr');
+    await page.waitForSelector('.instances tbody tr');
   },
   alerts: async (page) => {
     await openTab(page, 'Alerts');
@@ -66,8 +66,8 @@ try {
   await close();
 }
 
-async function openFunction(page) {
-  await page.locator('.functions tbody a.function-link').click();
+async function openFunction(page, name = '') {
+  await page.locator(`.functions tbody a.function-link[title$='${name}']`).click();
   await page.waitForSelector('.facts');
   await page.waitForSelector('.polls tbody tr');
   await page.waitForSelector('.heatmap .heat');

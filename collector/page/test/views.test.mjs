@@ -58,6 +58,30 @@ test('a region of the durations is compared with the rest, by pointer and by key
     await page.waitForSelector('.different .flame-note');
   }));
 
+test('a region without polls, and one that is like the rest, say so', () =>
+  journey(async (page) => {
+    const row = { attribute: 'version', value: '1', picked: 0, picked_share: 0, rest: 1, rest_share: 1 };
+    let data = [row];
+    await intercept(page, ({ pathname }) =>
+      pathname.endsWith('/attributes') ? { data } : undefined,
+    );
+    const url = `${functionUrl()}&pick=1-2-3-4`;
+    const said = (words) =>
+      page.waitForFunction(
+        (text) => document.querySelector('.different .none')?.textContent.includes(text),
+        {},
+        words,
+      );
+    await page.goto(url);
+    await said('No slow poll is in this region');
+    data = [{ ...row, picked: 1, picked_share: 0.996 }];
+    await page.goto(url);
+    await said('Nothing is different');
+    data = [{ ...row, picked: 1, picked_share: 0.98 }];
+    await page.goto(url);
+    await page.waitForSelector('.different .attributes tbody tr');
+  }));
+
 test('the cursor of the durations stays at its time when the columns are others', () =>
   journey(async (page) => {
     await page.goto(`${functionUrl()}&range=5m`);

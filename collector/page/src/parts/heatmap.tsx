@@ -33,7 +33,7 @@ export function Heatmap({ heat, window, region, onPick }: HeatmapProps) {
   const [box, width] = useWidth();
   const [drawn, setDrawn] = useState<[Corner, Corner] | null>(null);
   const [cursor, setCursor] = useState<[Corner, Corner] | null>(null);
-  const { times, bounds, counts, first, last, step } = heat;
+  const { times, bounds, counts, first, last } = heat;
   const { from: begins, to: ends } = window;
   const rows = last - first + 1;
   const inner = Math.max(1, width - LEFT - RIGHT);
@@ -73,7 +73,8 @@ export function Heatmap({ heat, window, region, onPick }: HeatmapProps) {
     }
     event.preventDefault();
   };
-  const marked = drawn ?? cursor;
+  const held = drawn ?? cursor;
+  const marked = held ? cellsOf(heat, held) : region && cellsFor(heat, region);
   return (
     <div class="heatmap" ref={box}>
       <svg
@@ -100,8 +101,7 @@ export function Heatmap({ heat, window, region, onPick }: HeatmapProps) {
           </text>
         ))}
         <TimeAxis window={window} x={x} y={height - 4} marks={Math.max(2, Math.floor(inner / 90))} />
-        {marked && <Marked cells={cellsOf(heat, marked)} {...{ heat, x, y }} />}
-        {!marked && region && <Marked cells={cellsFor(heat, region, step)} {...{ heat, x, y }} />}
+        {marked && <Marked cells={marked} {...{ heat, x, y }} />}
       </svg>
     </div>
   );
@@ -178,15 +178,14 @@ function cellsOf(heat: Heat, [a, b]: [Corner, Corner]): Cells {
   };
 }
 
-function cellsFor({ times, bounds, first, last }: Heat, region: Region, step: number): Cells {
+/** The cells of a region; none when the range has moved past it. */
+function cellsFor({ times, bounds, first, last, step }: Heat, region: Region): Cells | null {
   const inside = times.flatMap((t, i) => (t + step > region.from && t < region.to ? [i] : []));
   const rows = bounds.flatMap((b, i) =>
-    b > region.over && (bounds[i - 1] ?? 0) < region.upTo ? [i] : [],
+    i >= first && i <= last && b > region.over && (bounds[i - 1] ?? 0) < region.upTo ? [i] : [],
   );
-  return {
-    left: inside[0] ?? 0,
-    right: inside.at(-1) ?? 0,
-    low: Math.max(first, rows[0] ?? first),
-    high: Math.min(last, rows.at(-1) ?? last),
-  };
+  const [left, right, low, high] = [inside[0], inside.at(-1), rows[0], rows.at(-1)];
+  if (left === undefined || right === undefined || low === undefined || high === undefined)
+    return null;
+  return { left, right, low, high };
 }

@@ -11,6 +11,8 @@ import { useTurn } from '../parts/turn';
 import { useRouter } from '../route';
 
 const ROWS = 12;
+/** Shares that are nearer to each other tell nothing. */
+const LEAST = 0.01;
 
 interface Subject {
   function: string;
@@ -49,7 +51,11 @@ interface DifferentProps {
 
 function Different({ subject, region, onClose }: DifferentProps) {
   const { answer } = useQuery({ name: 'attributes', ...subject, picked: region, limit: 100 });
-  const rows = (answer?.rows ?? []).filter((r) => r.picked_share !== r.rest_share).slice(0, ROWS);
+  const all = answer?.rows ?? [];
+  const isEmpty = all.every((r) => r.picked === 0);
+  const rows = all
+    .filter((r) => Math.abs(r.picked_share - r.rest_share) >= LEAST)
+    .slice(0, isEmpty ? 0 : ROWS);
   const longest = region.upTo > 1e15 ? '' : ` up to ${duration(region.upTo)}`;
   return (
     <div class="different">
@@ -64,7 +70,11 @@ function Different({ subject, region, onClose }: DifferentProps) {
         </button>
       </p>
       {answer && rows.length === 0 && (
-        <p class="none">Nothing is different: the same work, only slower.</p>
+        <p class="none">
+          {isEmpty
+            ? 'No slow poll is in this region.'
+            : 'Nothing is different: the same work, only slower.'}
+        </p>
       )}
       {rows.length > 0 && (
         <Table
