@@ -139,7 +139,7 @@ fn table(name: &str, rows: &[Value]) -> Table {
     let shown: Vec<_> = columns
         .into_iter()
         .filter(|column| !NOT_IN_TABLE.contains(&column.name.as_str()))
-        .filter(|column| rows.iter().any(|row| !is_empty(&row[&column.name])))
+        .filter(|column| rows.iter().any(|row| !is_empty(&row[&column.name], &column.unit)))
         .collect();
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -169,9 +169,11 @@ fn advice(rows: &[Value]) -> String {
     lines.collect()
 }
 
-fn is_empty(value: &Value) -> bool {
+/// Whether nothing is known: a time that is none is 0.
+fn is_empty(value: &Value, unit: &str) -> bool {
     match value {
         Value::Null => true,
+        Value::Number(number) => unit == "unix ms" && number.as_u64() == Some(0),
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
         _ => false,
@@ -186,6 +188,7 @@ fn heading(column: &str) -> String {
 fn cell(value: &Value, unit: &str) -> String {
     match (unit, value.as_u64()) {
         ("ns", Some(ns)) => duration(ns),
+        ("unix ms", Some(0)) => String::new(),
         ("unix ms", Some(ms)) => time(ms),
         ("share", _) => format!("{:.1} %", value.as_f64().unwrap_or(0.0) * 100.0),
         _ => match value {
@@ -215,11 +218,13 @@ mod tests {
     fn a_table_has_the_panels_columns() {
         let rows = [serde_json::json!({
             "function": "shop::pay", "service": "shop", "blocked_ns": 1_500_000, "calls": 3,
-            "blame_crate": "", "last_seen_ms": 1_795_339_164_007_u64,
+            "blame_crate": "", "first_seen_ms": 0, "last_seen_ms": 1_795_339_164_007_u64,
         })];
         let text = table("top", &rows).to_string();
         assert!(text.contains("BLOCKED") && text.contains("1.5 ms"), "{text}");
-        assert!(!text.contains("BLAME CRATE"), "nothing is known of it: {text}");
+        for unknown in ["BLAME CRATE", "FIRST SEEN"] {
+            assert!(!text.contains(unknown), "nothing is known of it: {text}");
+        }
         assert!(text.contains(&time(1_795_339_164_007)));
         assert_eq!(heading("max_ns"), "MAX");
     }

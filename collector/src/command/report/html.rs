@@ -15,7 +15,8 @@ const STYLE: &str = "\
 body{font:15px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}\
 table{border-collapse:collapse;width:100%;font-size:13px}\
 th,td{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #8884;vertical-align:top}\
-td:first-child,h3{font-family:ui-monospace,monospace;overflow-wrap:anywhere}\
+td{white-space:nowrap}\
+td:first-child,h3{white-space:normal;font-family:ui-monospace,monospace;overflow-wrap:anywhere}\
 img{max-width:100%;background:#fff}svg{display:block;fill:#c2410c}\
 .none,footer{color:#777}";
 
