@@ -132,4 +132,10 @@ fn collectors_share_the_partitions_and_one_that_ends_leaves_its_own_to_the_other
     broker.put("otlp_spans", &polls(90..120));
     eventually("one takes the rest", || (taken(&first) >= before + 30).then_some(()));
     assert_eq!(first.sql(COUNTS), "120\t120", "{}", first.log());
+    // Brokers that are gone do not keep it from ending.
+    drop(broker);
+    let log = data.path().join("serve.log");
+    assert!(first.stop().success());
+    let log = std::fs::read_to_string(log).expect("its log");
+    assert!(!log.contains("requests under way were cut off"), "{log}");
 }

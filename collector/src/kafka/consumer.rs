@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::statistics::Statistics;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Counters, Mechanism, Settings, Topics};
 use crate::receive::{Receiver, Untaken};
@@ -31,6 +31,8 @@ const ANSWER_BYTES_MIN: usize = 100_000_000;
 /// Between two tries of a message that is not taken: doubled from the one to the other.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long brokers may take to be told of an end.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Why the client can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -128,8 +130,8 @@ impl Consumer {
                 break;
             }
         }
-        drop(under_way);
-        tokio::task::block_in_place(|| self.leave());
+        drop((under_way, client));
+        self.leave().await;
     }
 
     fn received(
@@ -195,14 +197,22 @@ impl Consumer {
     }
 
     /// Commits what was noted, and gives the partitions to the others.
-    fn leave(&self) {
-        match self.client.commit_consumer_state(CommitMode::Sync) {
-            Ok(()) | Err(RdError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => {
-                tracing::warn!("Kafka: the last messages could not be committed: {error}");
-            }
-        }
-        self.client.unsubscribe();
+    async fn leave(self) {
+        let client = self.client;
+        let leave = move || {
+            let committed = client.commit_consumer_state(CommitMode::Sync);
+            client.unsubscribe();
+            committed
+        };
+        // The client waits for brokers that are away, longer than a stop may take.
+        let left = timeout(LEAVE_TIME_MAX, tokio::task::spawn_blocking(leave)).await;
+        let reason = match left {
+            Ok(Ok(Ok(()) | Err(RdError::ConsumerCommit(RDKafkaErrorCode::NoOffset)))) => return,
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_late) => format!("no answer within {} s", LEAVE_TIME_MAX.as_secs()),
+        };
+        tracing::warn!("Kafka: the last messages are not committed, and come again: {reason}");
     }
 }
 
