@@ -97,8 +97,11 @@ pub(crate) fn faketime(interrupt: &Interrupt) -> anyhow::Result<()> {
     apt("libfaketime", interrupt)
 }
 
-/// OpenSSL to link with: the client of Kafka does.
+/// What the client of Kafka is built with, and OpenSSL, which it links.
 pub(crate) fn openssl(interrupt: &Interrupt) -> anyhow::Result<()> {
+    if on_path(&["make"]).is_none() {
+        apt("make", interrupt)?;
+    }
     if process::works(Command::new("pkg-config").args(["--exists", "openssl"]))? {
         return Ok(());
     }
