@@ -2,13 +2,21 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 /// What can go wrong on a disk.
 pub(crate) trait Disk: Send + Sync {
     /// Makes a file that is not there yet.
     fn create(&self, path: &Path) -> io::Result<File>;
+    /// Opens a file that was made, to write whole blocks past the page cache; `None` where the file
+    /// system does not do that.
+    fn open_direct(&self, path: &Path) -> Option<File> {
+        let direct = OFlags::DIRECT.bits().cast_signed();
+        OpenOptions::new().write(true).custom_flags(direct).open(path).ok()
+    }
     /// Writes all of the bytes at an offset.
     fn write(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()>;
     /// Returns when what was written is on the disk.

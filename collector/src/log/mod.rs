@@ -8,6 +8,7 @@
 //! Blocking: [`Log::open`] and [`Reader`]. All else waits without holding a thread.
 
 mod counters;
+mod direct;
 mod disk;
 #[cfg(test)]
 mod fuzz;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::direct::Direct;
 use super::disk::Disk;
 use super::keys::Keys;
 use super::record::{self, Kind};
@@ -50,6 +51,8 @@ impl What {
 /// The file that is written to.
 struct Active {
     file: File,
+    /// The same, to be written to past the page cache.
+    direct: Option<File>,
     number: u64,
     /// Bytes that are on disk.
     bytes: u64,
@@ -69,6 +72,7 @@ pub(super) struct Writer {
     buffer: Vec<u8>,
     /// and what stands in between: behind how many bytes of it.
     large: Vec<(usize, Bytes)>,
+    direct: Direct,
     /// Why what was tried last failed.
     failing: Option<String>,
 }
@@ -94,6 +98,7 @@ impl Writer {
         let (keys, next, next_number) = found;
         let folder = settings.folder.clone();
         let (active, buffer, large, failing) = (None, Vec::new(), Vec::new(), None);
+        let direct = Direct::new();
         Self {
             folder,
             settings,
@@ -106,6 +111,7 @@ impl Writer {
             active,
             buffer,
             large,
+            direct,
             failing,
         }
     }
@@ -208,10 +214,11 @@ impl Writer {
         self.next_number += 1;
         let file = segment::create(&*self.disk, &self.folder, number, self.next)?;
         let path = segment::path(&self.folder, number);
+        let direct = self.disk.open_direct(&path);
         let (first, end) = (self.next, self.next);
         let segment = Segment { path, first, end, bytes: empty, damaged: Vec::new() };
         self.shared.add(number, segment);
-        self.active = Some(Active { file, number, bytes: empty });
+        self.active = Some(Active { file, direct, number, bytes: empty });
         Ok(())
     }
 
@@ -268,7 +275,8 @@ impl Writer {
             return Ok(());
         }
         let began = Instant::now();
-        let written = write_all(&*self.disk, active, &self.buffer, &self.large)
+        let parts = (self.buffer.as_slice(), self.large.as_slice());
+        let written = write_all(&*self.disk, active, parts, &mut self.direct)
             .and_then(|end| self.disk.sync(&active.file).map(|()| end));
         self.shared.counters.sync_seconds.observe(began.elapsed().as_secs_f64());
         match written {
@@ -330,24 +338,24 @@ impl Writer {
 /// Writes what was gathered, each large entry in its place, and returns where the file ends then.
 fn write_all(
     disk: &dyn Disk,
-    active: &Active,
-    buffer: &[u8],
-    large: &[(usize, Bytes)],
+    active: &mut Active,
+    (buffer, large): (&[u8], &[(usize, Bytes)]),
+    direct: &mut Direct,
 ) -> io::Result<u64> {
     let mut end = active.bytes;
-    let mut write = |bytes: &[u8]| {
-        disk.write(&active.file, bytes, end)?;
-        end += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        io::Result::Ok(())
-    };
+    let count = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let mut from = 0;
     for (until, entry) in large {
-        write(&buffer[from..*until])?;
-        write(entry)?;
+        let before = &buffer[from..*until];
+        disk.write(&active.file, before, end)?;
+        end += count(before);
+        direct.write(disk, (&active.file, &mut active.direct), entry, end)?;
+        end += count(entry);
         from = *until;
     }
-    if from < buffer.len() {
-        write(&buffer[from..])?;
+    let rest = &buffer[from..];
+    if !rest.is_empty() {
+        disk.write(&active.file, rest, end)?;
     }
-    Ok(end)
+    Ok(end + count(rest))
 }
