@@ -1,10 +1,11 @@
 //! Poll spans by column, as ClickHouse takes them. A text stands once, however many spans have it.
 
-use std::collections::HashMap;
+mod gathering;
 
 use holdup::contract::CAUSES;
 
 use crate::span::{Origin, PollSpan};
+pub(crate) use gathering::Gathering;
 
 /// The number of a text, of the same [`Polls`].
 pub(crate) type Text = u32;
@@ -33,8 +34,17 @@ impl<T: Copy + PartialEq> Column<T> {
         if let Some(held) = self.values.get_mut(row) {
             *held = value;
         } else if value != self.usual {
-            self.values.resize(row, self.usual);
+            if self.values.len() < row {
+                self.values.resize(row, self.usual);
+            }
             self.values.push(value);
+        }
+    }
+
+    /// Makes room for so many values where there are some.
+    fn expect(&mut self, rows: usize) {
+        if !self.values.is_empty() {
+            self.values.reserve_exact(rows.saturating_sub(self.values.len()));
         }
     }
 
@@ -70,6 +80,10 @@ macro_rules! columns {
         impl Columns {
             fn truncate(&mut self, rows: usize) {
                 $(self.$name.values.truncate(rows);)*
+            }
+
+            fn expect(&mut self, rows: usize) {
+                $(self.$name.expect(rows);)*
             }
 
             fn retain(&mut self, keep: &[bool]) {
@@ -191,6 +205,25 @@ pub(crate) struct Poll<'a> {
     pub(crate) span_id: [u8; 8],
 }
 
+/// What of a poll span is looked at each time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Brief {
+    pub(crate) start_ns: u64,
+    pub(crate) duration_ns: u64,
+    pub(crate) self_ns: u64,
+    pub(crate) victims: u32,
+    pub(crate) stall: bool,
+    pub(crate) span_id: [u8; 8],
+}
+
+impl Poll<'_> {
+    /// What is looked at each time.
+    pub(crate) fn brief(&self) -> Brief {
+        let Self { start_ns, duration_ns, self_ns, victims, stall, span_id, .. } = *self;
+        Brief { start_ns, duration_ns, self_ns, victims, stall, span_id }
+    }
+}
+
 impl<'a> From<&'a PollSpan> for Poll<'a> {
     fn from(span: &'a PollSpan) -> Self {
         Self {
@@ -262,6 +295,19 @@ impl Polls {
         }
     }
 
+    /// What of one of them is looked at each time.
+    pub(crate) fn brief(&self, row: usize) -> Brief {
+        let of = &self.columns;
+        Brief {
+            start_ns: of.start_ns.get(row),
+            duration_ns: of.duration_ns.get(row),
+            self_ns: of.self_ns.get(row),
+            victims: of.victims.get(row),
+            stall: of.stall.get(row),
+            span_id: of.span_id.get(row),
+        }
+    }
+
     /// What sent one of them.
     pub(crate) fn origin(&self, row: usize) -> &Origin {
         static NONE: Origin = Origin {
@@ -287,6 +333,11 @@ impl Polls {
             duration_ns: of.duration_ns.get(row),
             stall: of.stall.get(row),
         })
+    }
+
+    /// There will be so many rows with about the values of those that there are.
+    pub(crate) fn expect(&mut self, rows: usize) {
+        self.columns.expect(rows);
     }
 
     /// The values that were set for one more row are a poll span.
@@ -316,89 +367,6 @@ pub(crate) fn cause(name: &str) -> u8 {
 /// The name of a cause.
 pub(crate) fn named(cause: u8) -> &'static str {
     CAUSES.get(usize::from(cause)).copied().unwrap_or(CAUSES[0])
-}
-
-/// Makes columns of single poll spans.
-#[derive(Debug, Default)]
-pub(crate) struct Gathering {
-    polls: Polls,
-    texts: HashMap<String, Text>,
-    origins: HashMap<Origin, u32>,
-}
-
-impl Gathering {
-    /// Adds one.
-    pub(crate) fn push(&mut self, span: &PollSpan) {
-        let row = self.polls.rows;
-        let origin = self.origins.get(&span.origin).copied().unwrap_or_else(|| {
-            let index = u32::try_from(self.polls.origins.len()).unwrap_or(u32::MAX);
-            self.polls.origins.push(span.origin.clone());
-            self.origins.insert(span.origin.clone(), index);
-            index
-        });
-        let (known, texts) = (&mut self.texts, &mut self.polls.texts);
-        let mut text = |text: &str| {
-            known.get(text).copied().unwrap_or_else(|| {
-                let number = texts.add(text);
-                known.insert(text.to_owned(), number);
-                number
-            })
-        };
-        let of = &mut self.polls.columns;
-        of.origin.set(row, origin);
-        for (column, value) in [
-            (&mut of.scope_version, span.scope_version.as_str()),
-            (&mut of.function, &span.function),
-            (&mut of.file, &span.file),
-            (&mut of.blame_function, &span.blame_function),
-            (&mut of.blame_crate, &span.blame_crate),
-            (&mut of.holder_thread_name, &span.holder_thread_name),
-            (&mut of.holder_function, &span.holder_function),
-            (&mut of.holder_evidence, &span.holder_evidence),
-            (&mut of.thread_name, &span.thread_name),
-            (&mut of.runtime, &span.runtime),
-            (&mut of.task_name, &span.task_name),
-            (&mut of.task_spawned_at, &span.task_spawned_at),
-        ] {
-            column.set(row, text(value));
-        }
-        for (column, value) in [
-            (&mut of.start_ns, span.start_ns),
-            (&mut of.duration_ns, span.duration_ns),
-            (&mut of.self_ns, span.self_ns),
-            (&mut of.cpu_ns, span.cpu_ns),
-            (&mut of.runqueue_ns, span.runqueue_ns),
-            (&mut of.threshold_ns, span.threshold_ns),
-            (&mut of.stack_id, span.stack_id),
-            (&mut of.throttled_ns, span.throttled_ns),
-            (&mut of.holder_thread_id, span.holder_thread_id),
-            (&mut of.thread_id, span.thread_id),
-            (&mut of.task_id, span.task_id),
-        ] {
-            column.set(row, value);
-        }
-        for (column, value) in [
-            (&mut of.runtime_stalled, span.runtime_stalled),
-            (&mut of.driver_idle, span.driver_idle),
-            (&mut of.sampled, span.sampled),
-            (&mut of.stall, span.stall),
-        ] {
-            column.set(row, value);
-        }
-        of.cause.set(row, cause(span.cause));
-        of.line.set(row, span.line);
-        of.victims.set(row, span.victims);
-        of.worker.set(row, span.worker);
-        of.trace_id.set(row, span.trace_id);
-        of.span_id.set(row, span.span_id);
-        of.parent_span_id.set(row, span.parent_span_id);
-        self.polls.complete();
-    }
-
-    /// All that were added.
-    pub(crate) fn finish(self) -> Polls {
-        self.polls
-    }
 }
 
 #[cfg(test)]

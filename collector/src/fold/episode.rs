@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::remembered::{PollId, Remembered};
-use crate::polls::Poll as Span;
+use crate::polls::{Brief, Poll as Span};
 use crate::span::Origin;
 
 /// What is kept of one poll, to sum up and to recognise it when it comes again.
@@ -144,7 +144,7 @@ impl Episode {
     pub(super) fn of(span: Span<'_>, remember: bool) -> Self {
         let mut episode = Self {
             start_ns: span.start_ns,
-            end_ns: end(span),
+            end_ns: end(span.brief()),
             closed: false,
             written: false,
             dirty: true,
@@ -154,12 +154,18 @@ impl Episode {
             worst_finished: None,
             stalls: BTreeMap::new(),
         };
-        episode.add(span, remember);
+        episode.add(span.brief(), remember, || span);
         episode
     }
 
-    /// Takes a poll in, or a further form of one that it holds.
-    pub(super) fn add(&mut self, span: Span<'_>, remember: bool) {
+    /// Takes a poll in, or a further form of one that it holds. What else there is to know of it is
+    /// asked for where that matters.
+    pub(super) fn add<'a>(
+        &mut self,
+        span: Brief,
+        remember: bool,
+        whole: impl FnOnce() -> Span<'a>,
+    ) {
         let id = (span.start_ns, span.span_id);
         let poll = Poll {
             duration_ns: span.duration_ns,
@@ -172,13 +178,13 @@ impl Episode {
         let Some(form) = self.put(id, poll, remember) else { return };
         self.dirty = true;
         if form.stall && self.polls.get(id).is_some() {
-            self.stalls.insert(id, Worst::of(span));
+            self.stalls.insert(id, Worst::of(whole()));
         } else if !span.stall || form.stall {
             self.stalls.remove(&id);
             let rank = (span.self_ns, span.span_id);
             // Most are not the worst: their names are not copied.
             if self.worst_finished.as_ref().is_none_or(|held| rank >= held.rank()) {
-                self.worst_finished = Some(Worst::of(span));
+                self.worst_finished = Some(Worst::of(whole()));
             }
         }
     }
@@ -304,6 +310,6 @@ impl Episode {
 }
 
 /// When a poll ended, or was last seen.
-pub(super) fn end(span: Span<'_>) -> u64 {
+pub(super) fn end(span: Brief) -> u64 {
     span.start_ns.saturating_add(span.duration_ns)
 }

@@ -8,6 +8,7 @@
 //! This is plain data and arithmetic: the time is passed in, and nothing here does I/O.
 
 mod episode;
+mod grouped;
 mod others;
 #[cfg(test)]
 mod others_tests;
@@ -15,13 +16,13 @@ mod others_tests;
 mod properties;
 mod remembered;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
+use indexmap::{Equivalent, IndexMap};
 
-use crate::polls::{Poll, Polls, Text};
+use crate::polls::{Brief, Poll, Polls};
 use crate::span::Origin;
 use episode::{Episode, end};
 pub(crate) use episode::{Outline, Sums, Worst};
@@ -87,6 +88,29 @@ struct Key {
     function: String,
 }
 
+/// The same, to be looked up: the hash of both is that of their parts.
+#[derive(Clone, Copy, Hash)]
+struct KeyOf<'a> {
+    origin: &'a Origin,
+    function: &'a str,
+}
+
+impl<'a> KeyOf<'a> {
+    fn new(poll: Poll<'a>) -> Self {
+        Self { origin: poll.origin, function: poll.function }
+    }
+
+    fn to_key(self) -> Key {
+        Key { origin: self.origin.clone(), function: self.function.to_owned() }
+    }
+}
+
+impl Equivalent<Key> for KeyOf<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.function == key.function && *self.origin == key.origin
+    }
+}
+
 /// The episodes that polls may still join.
 #[derive(Debug)]
 pub(crate) struct Fold {
@@ -101,6 +125,20 @@ pub(crate) struct Fold {
     /// How many episodes there are.
     held: usize,
     counts: Counts,
+    /// What the polls are said to come from that pass the bounds.
+    overflow: Origin,
+}
+
+/// Where a poll belongs.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The index of a key,
+    index: usize,
+    /// which is the poll's own,
+    is_own: bool,
+    /// or that of all others, because there is no room for one of its own. Neither is true where
+    /// there is one, and no room for more episodes under it: that is looked at for each poll.
+    is_past: bool,
 }
 
 /// What passed the fold's bounds.
@@ -123,32 +161,39 @@ impl Fold {
             polls: 0,
             held: 0,
             counts: Counts::default(),
+            overflow: Origin { service: OVERFLOW.into(), ..Origin::default() },
         }
     }
 
-    /// Takes all polls of a request in. Most often one joins the last episode of its function,
-    /// which is looked up by number then.
+    /// Takes all polls of a request in, those of a function one after the other: what is known of it
+    /// is in a cache then. Most often one joins its last episode.
     pub(crate) fn push_all(&mut self, polls: &Polls) {
-        let mut known: HashMap<(u32, Text), usize, RandomState> = HashMap::default();
-        for row in 0..polls.len() {
-            let of = (polls.columns.origin.get(row), polls.columns.function.get(row));
-            let poll = polls.get(row);
-            if let Some(index) = known.get(&of)
-                && self.joins_last(*index, poll)
-            {
-                continue;
-            }
-            self.push(poll);
-            if !known.contains_key(&of) {
-                let (origin, function) = (poll.origin.clone(), poll.function.to_owned());
-                let index = self.episodes.get_index_of(&Key { origin, function });
-                known.extend(index.map(|index| (of, index)));
+        for rows in grouped::by_key(polls).rows() {
+            let mut place: Option<Place> = None;
+            for row in rows {
+                let (row, whole) = (*row as usize, || polls.get(*row as usize));
+                if let Some(place) = place.filter(|place| place.is_past || place.is_own)
+                    && self.joins_last(place.index, polls.brief(row), whole)
+                {
+                    self.counts.overflowed += u64::from(place.is_past);
+                    continue;
+                }
+                let found = self.place(whole());
+                if !self.joins_last(found.index, polls.brief(row), whole) {
+                    self.put(found.index, whole());
+                }
+                place = Some(found);
             }
         }
     }
 
     /// Adds a poll to the last episode of a key if it lies in or behind it, and touches no other.
-    fn joins_last(&mut self, index: usize, span: Poll<'_>) -> bool {
+    fn joins_last<'a>(
+        &mut self,
+        index: usize,
+        span: Brief,
+        whole: impl FnOnce() -> Poll<'a>,
+    ) -> bool {
         let gap_ns = nanos(self.settings.gap);
         let Some((key, of_key)) = self.episodes.get_index_mut(index) else { return false };
         let mut last = of_key.iter_mut().rev();
@@ -165,7 +210,7 @@ impl Fold {
         let remember = self.polls < polls_max;
         self.counts.unremembered += u64::from(!remember);
         let (remembered, was_dirty) = (episode.remembered(), episode.dirty);
-        episode.add(span, remember);
+        episode.add(span, remember, whole);
         self.polls = self.polls + episode.remembered() - remembered;
         if episode.dirty && !was_dirty {
             self.changed.insert(key.clone());
@@ -176,20 +221,30 @@ impl Fold {
     /// Takes one poll in.
     pub(crate) fn push<'a>(&mut self, span: impl Into<Poll<'a>>) {
         let span = span.into();
-        let mut key = Key { origin: span.origin.clone(), function: span.function.to_owned() };
-        if self.is_past(&key, span) {
+        let place = self.place(span);
+        self.put(place.index, span);
+    }
+
+    /// Where a poll belongs.
+    fn place(&mut self, span: Poll<'_>) -> Place {
+        let known = self.episodes.get_index_of(&KeyOf::new(span));
+        if self.is_past(known, span) {
             self.counts.overflowed += 1;
-            key = Key {
-                origin: Origin { service: OVERFLOW.into(), ..Origin::default() },
-                function: OVERFLOW.into(),
-            };
+            return Place { index: self.overflow(), is_past: known.is_none(), is_own: false };
         }
+        let new = || KeyOf::new(span).to_key();
+        let index = known.unwrap_or_else(|| self.episodes.insert_full(new(), BTreeMap::new()).0);
+        Place { index, is_past: false, is_own: true }
+    }
+
+    /// Takes a poll in under the key of an index.
+    fn put(&mut self, index: usize, span: Poll<'_>) {
         // A stall comes again for certain.
         let polls_max = self.settings.polls_max * if span.stall { 2 } else { 1 };
         let remember = self.polls < polls_max;
         self.counts.unremembered += u64::from(!remember);
-        let of_key = self.episodes.entry(key.clone()).or_default();
-        let mut touched = take_touched(of_key, span, nanos(self.settings.gap));
+        let Some((key, of_key)) = self.episodes.get_index_mut(index) else { return };
+        let mut touched = take_touched(of_key, span.brief(), nanos(self.settings.gap));
         self.polls -= touched.iter().map(Episode::remembered).sum::<usize>();
         self.held = self.held + 1 - touched.len();
 
@@ -201,7 +256,7 @@ impl Fold {
         let mut joined = match largest {
             Some(index) => {
                 let mut joined = touched.swap_remove(index);
-                joined.add(span, remember);
+                joined.add(span.brief(), remember, || span);
                 joined
             }
             None => Episode::of(span, remember),
@@ -216,18 +271,25 @@ impl Fold {
         self.polls += joined.remembered();
         let dirty = joined.dirty;
         of_key.insert(joined.start_ns, joined);
-        if dirty {
-            self.changed.insert(key);
+        if dirty && !self.changed.contains(key) {
+            self.changed.insert(key.clone());
         }
     }
 
-    /// Whether there is no room for what this poll begins.
-    fn is_past(&self, key: &Key, span: Poll<'_>) -> bool {
-        let Some(of_key) = self.episodes.get(key) else {
+    /// The index of what takes the polls that pass the bounds.
+    fn overflow(&mut self) -> usize {
+        let key = KeyOf { origin: &self.overflow, function: OVERFLOW };
+        let known = self.episodes.get_index_of(&key);
+        known.unwrap_or_else(|| self.episodes.insert_full(key.to_key(), BTreeMap::new()).0)
+    }
+
+    /// Whether there is no room for what this poll begins, its key having an index.
+    fn is_past(&self, index: Option<usize>, span: Poll<'_>) -> bool {
+        let Some((_, of_key)) = index.and_then(|index| self.episodes.get_index(index)) else {
             return self.episodes.len() >= self.settings.keys_max
                 || self.held >= self.settings.episodes_max;
         };
-        let gap_ns = nanos(self.settings.gap);
+        let (span, gap_ns) = (span.brief(), nanos(self.settings.gap));
         let until_ns = end(span).saturating_add(gap_ns);
         let last = of_key.range(..=until_ns).next_back();
         let joins = last.is_some_and(|(_, e)| e.touches(span.start_ns, end(span), gap_ns));
@@ -286,7 +348,7 @@ impl Fold {
 }
 
 /// Takes out the episodes that a poll belongs to: most often one, more when it closes a gap.
-fn take_touched(of_key: &mut BTreeMap<u64, Episode>, span: Poll<'_>, gap_ns: u64) -> Vec<Episode> {
+fn take_touched(of_key: &mut BTreeMap<u64, Episode>, span: Brief, gap_ns: u64) -> Vec<Episode> {
     let until_ns = end(span).saturating_add(gap_ns);
     // They lie apart, so their ends are in the order of their starts.
     let before = of_key.range(..=until_ns).rev();
