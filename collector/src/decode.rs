@@ -3,6 +3,7 @@
 mod direct;
 mod logs;
 mod metrics;
+mod stored;
 
 use std::collections::HashMap;
 
@@ -21,6 +22,7 @@ use crate::span::{Origin, PollSpan, Stack, Suspect};
 pub(crate) use direct::decode as decode_directly;
 pub(crate) use logs::decode as decode_logs;
 pub(crate) use metrics::decode as decode_metrics;
+pub(crate) use stored::StoredStacks;
 
 /// Bounds on what one span may carry, and on how wrong its clock may be.
 #[derive(Clone, Debug)]
@@ -139,12 +141,14 @@ struct Decoder<'a> {
     out: Decoded,
     polls: Gathering,
     stacks: HashMap<u64, Vec<String>, RandomState>,
+    /// Those that are not made, if any.
+    stored: Option<&'a StoredStacks>,
 }
 
 impl<'a> Decoder<'a> {
     fn new(limits: &'a Limits, now_ns: u64) -> Self {
         let (out, polls) = (Decoded::default(), Gathering::default());
-        Self { limits, now_ns, out, polls, stacks: HashMap::default() }
+        Self { limits, now_ns, out, polls, stacks: HashMap::default(), stored: None }
     }
 
     /// All rows, with what they weigh.
@@ -249,7 +253,10 @@ impl<'a> Decoder<'a> {
 
     /// Keeps a stack, unless it has no name or is there already.
     fn stack(&mut self, id: u64, text: &str) {
-        if id == 0 || text.is_empty() || self.stacks.contains_key(&id) {
+        if id == 0 || text.is_empty() || self.stored.is_some_and(|stored| stored.has(id)) {
+            return;
+        }
+        if self.stacks.contains_key(&id) {
             return;
         }
         let frames = self.frames(text);

@@ -16,9 +16,9 @@ use super::batcher::Batcher;
 use super::lane::Lane;
 use super::mark::Mark;
 use super::pace::{GATHER, Gathered};
-use super::repeats::Spans;
 use super::send::{Sent, Stopped};
 use super::source::Taken;
+use super::spans::Spans;
 use crate::clock::now_ns;
 
 /// What was stored so many intervals after it came is of a backlog: less is what a slow insert takes.

@@ -17,10 +17,11 @@ use super::lane::Lane;
 use super::mark::{BatchMark, Mark, Resume};
 use super::names::{NameLimits, Names};
 use super::progress::Progress;
-use super::repeats::{Repeats, Spans, count, identities, leave_out, leave_out_repeats};
+use super::repeats::{Repeats, count, identities, leave_out, leave_out_repeats};
 use super::send::{Batch, Sender, Sent, Stopped, wait};
 use super::shared::Shared;
 use super::source::{Reread, Source, Taken};
+use super::spans::Spans;
 use super::stacks::KnownStacks;
 use super::tail::Tail;
 use crate::clock::now_ns;
@@ -126,11 +127,13 @@ impl Batcher {
         if recovered.last_entry >= resume.stored {
             progress.acknowledged(recovered.last_entry);
         }
+        let stacks = KnownStacks::new();
         let intake = Intake::new(
             log.clone(),
             Arc::clone(&tail),
             Arc::clone(&progress),
             settings.waiting_bytes_max,
+            Arc::clone(stacks.stored()),
         );
         let sender = Arc::new(Sender {
             store: store.clone(),
@@ -157,7 +160,7 @@ impl Batcher {
             late: false,
             episodes_due: HashMap::new(),
             written: Instant::now(),
-            stacks: KnownStacks::new(),
+            stacks,
             run: RandomState::new().hash_one(now_ns()),
             revision: 0,
             shared: Shared::new(),

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::repeats::Spans;
+use super::repeats::identities;
 use super::send::{Batch, Sender, Sent, Stopped};
 use super::source::Taken;
+use super::spans::{Spans, sought};
 
 /// So many batches are under way at most. Each has a connection, and a thread of ClickHouse works
 /// for it: more of them wait for each other in its merges, and take memory here.
@@ -69,8 +70,16 @@ impl Flight {
     /// Whether one of these entries has a poll that is on its way already. It is no repeat before
     /// ClickHouse took the first: that may be refused.
     pub(super) fn has_polls_of(&self, entries: &[Taken]) -> bool {
-        let mut polls = entries.iter().flat_map(|entry| entry.rows.polls.identities());
-        polls.any(|poll| self.batches.iter().any(|batch| batch.polls.knows(poll)))
+        let batches = || self.batches.iter().map(|batch| &batch.polls);
+        let mut found = false;
+        if !self.batches.is_empty() {
+            sought(identities(entries).map(|poll| ((), poll)), |some| {
+                batches().for_each(|spans| spans.fetch(some));
+                found = some.iter().any(|(_, poll)| batches().any(|spans| spans.has(poll)));
+                found
+            });
+        }
+        found
     }
 
     /// When the first entry came that is under way, ns since 1970.

@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::progress::Progress;
 use super::tail::Tail;
-use crate::decode::Decoded;
+use crate::decode::{Decoded, StoredStacks};
 use crate::log::{AppendError, Appended, Log};
 use crate::request::Request;
 
@@ -50,6 +50,7 @@ pub(crate) struct Intake {
     progress: Arc<Progress>,
     room: Arc<Semaphore>,
     bytes_max: usize,
+    stacks: Arc<StoredStacks>,
 }
 
 impl Intake {
@@ -59,9 +60,15 @@ impl Intake {
         tail: Arc<Tail>,
         progress: Arc<Progress>,
         bytes_max: usize,
+        stacks: Arc<StoredStacks>,
     ) -> Self {
         let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS);
-        Self { log, tail, progress, room: Arc::new(Semaphore::new(bytes_max)), bytes_max }
+        Self { log, tail, progress, room: Arc::new(Semaphore::new(bytes_max)), bytes_max, stacks }
+    }
+
+    /// The stacks that need not be handed over.
+    pub(crate) fn stored_stacks(&self) -> &Arc<StoredStacks> {
+        &self.stacks
     }
 
     /// Room for a request of so many bytes. One that is larger than all there is gets all.

@@ -19,6 +19,7 @@ mod replay;
 mod send;
 mod shared;
 mod source;
+mod spans;
 mod stacks;
 mod tail;
 

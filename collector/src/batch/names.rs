@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -306,14 +305,19 @@ fn rename_polls(
     mut judge: impl FnMut(&Origin, &str) -> What,
     mut of_row: impl FnMut(What),
 ) {
-    let mut judged: HashMap<(u32, Text), What, RandomState> = HashMap::default();
+    // Of each text what was said of it last, and of which origin.
+    let mut judged = vec![(u32::MAX, What::default()); polls.texts.len()];
     let mut renames = Renames::default();
     for row in 0..polls.len() {
-        let of = (polls.columns.origin.get(row), polls.columns.function.get(row));
-        let what = *judged.entry(of).or_insert_with(|| {
+        let (origin, function) = (polls.columns.origin.get(row), polls.columns.function.get(row));
+        let held = judged.get(function as usize).filter(|(of, _)| *of == origin);
+        let what = held.map(|(_, what)| *what).unwrap_or_else(|| {
             let poll = polls.get(row);
             judge(poll.origin, poll.function)
         });
+        if let Some(held) = judged.get_mut(function as usize) {
+            *held = (origin, what);
+        }
         if !what.is_none() {
             renames.rename(polls, row, what);
         }

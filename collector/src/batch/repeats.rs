@@ -1,51 +1,11 @@
 //! Recognises poll spans that were stored already, so that a request that is sent again, as clients
 //! do whose answer got lost, counts once.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-
-use foldhash::fast::RandomState;
+use std::collections::{HashSet, VecDeque};
 
 use super::source::Taken;
+use super::spans::{Spans, sought};
 use crate::polls::Identity;
-
-/// A span's trace and span id. Its start is left out: that of a sender whose clock is too far off
-/// is set anew at each arrival.
-type SpanKey = ([u8; 16], [u8; 8]);
-/// How much a form of a poll says: a finished one more than a stall, a longer one more than a
-/// shorter.
-type Form = u64;
-
-/// Spans, each in the form of it that says most.
-#[derive(Debug, Default)]
-pub(super) struct Spans(HashMap<SpanKey, Form, RandomState>);
-
-impl Spans {
-    fn with_room(spans: usize) -> Self {
-        Self(HashMap::with_capacity_and_hasher(spans, RandomState::default()))
-    }
-
-    /// Those of polls, of which there are about so many.
-    pub(super) fn of(count: usize, polls: impl Iterator<Item = Identity>) -> Self {
-        let mut spans = Self::with_room(count);
-        polls.map(of).for_each(|(key, form)| spans.note(key, form));
-        spans
-    }
-
-    /// Whether this form of a poll, or one that says more, is among these.
-    pub(super) fn knows(&self, poll: Identity) -> bool {
-        let (key, form) = of(poll);
-        self.has(&key, form)
-    }
-
-    fn has(&self, key: &SpanKey, form: Form) -> bool {
-        self.0.get(key).is_some_and(|known| *known >= form)
-    }
-
-    fn note(&mut self, key: SpanKey, form: Form) {
-        let known = self.0.entry(key).or_insert(form);
-        *known = form.max(*known);
-    }
-}
 
 /// The spans that were stored last.
 #[derive(Debug)]
@@ -69,14 +29,17 @@ impl Repeats {
         polls: impl Iterator<Item = (P, Identity)>,
     ) -> (Vec<P>, Spans) {
         let (mut others, mut repeats) = (Spans::with_room(count), Vec::new());
-        for (place, poll) in polls {
-            let (key, form) = of(poll);
-            if others.has(&key, form) || self.stored.iter().any(|spans| spans.has(&key, form)) {
-                repeats.push(place);
-            } else {
-                others.note(key, form);
+        sought(polls, |some| {
+            self.stored.iter().chain([&others]).for_each(|spans| spans.fetch(some));
+            for (place, poll) in some.drain(..) {
+                if others.has(&poll) || self.stored.iter().any(|spans| spans.has(&poll)) {
+                    repeats.push(place);
+                } else {
+                    others.note(&poll);
+                }
             }
-        }
+            false
+        });
         (repeats, others)
     }
 
@@ -84,25 +47,17 @@ impl Repeats {
     pub(super) fn remember(&mut self, spans: Spans) {
         let few = self.spans_max / 4;
         match self.stored.back_mut() {
-            Some(last) if last.0.len() + spans.0.len() <= few => {
-                spans.0.into_iter().for_each(|(key, form)| last.note(key, form));
-            }
+            Some(last) if last.len() + spans.len() <= few => last.absorb(&spans),
             _ => self.stored.push_back(spans),
         }
-        let mut held: usize = self.stored.iter().map(|spans| spans.0.len()).sum();
+        let mut held: usize = self.stored.iter().map(Spans::len).sum();
         while let Some(oldest) = self.stored.front()
-            && held - oldest.0.len() >= self.spans_max
+            && held - oldest.len() >= self.spans_max
         {
-            held -= oldest.0.len();
+            held -= oldest.len();
             self.stored.pop_front();
         }
     }
-}
-
-fn of(poll: Identity) -> (SpanKey, Form) {
-    // No duration reaches the bit above.
-    let form = u64::from(!poll.stall) << 63 | poll.duration_ns & (u64::MAX >> 1);
-    ((poll.trace_id, poll.span_id), form)
 }
 
 /// Takes out what was stored before or stands twice. Says what that was, and what is left.
@@ -140,7 +95,8 @@ pub(super) fn leave_out(out: &HashSet<(u64, u32)>, entries: &mut [Taken]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Repeats, Spans};
+    use super::Repeats;
+    use crate::batch::spans::Spans;
     use crate::polls::Identity;
 
     fn poll(id: u8, duration_ns: u64, stall: bool) -> Identity {
@@ -183,7 +139,7 @@ mod tests {
             let ids: Vec<u8> = (0..250).collect();
             for batch in ids.chunks(of_batch) {
                 repeats.remember(spans(batch.iter().map(|id| poll(*id, 1, false))));
-                let held: usize = repeats.stored.iter().map(|spans| spans.0.len()).sum();
+                let held: usize = repeats.stored.iter().map(Spans::len).sum();
                 assert!(held < 10 + of_batch.max(3), "{held} of batches of {of_batch}");
             }
             let last: Vec<Identity> = (240..250).map(|id| poll(id, 1, false)).collect();

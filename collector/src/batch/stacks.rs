@@ -1,11 +1,13 @@
 //! Stacks whose row need not be sent again, within a bound on how many there are in a day.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::source::Taken;
+use crate::decode::StoredStacks;
 
 /// Stacks that are stored within a day, each once.
 const STACKS_MAX: usize = 100_000;
@@ -16,13 +18,21 @@ const AGE_MAX: Duration = Duration::from_secs(86_400);
 #[derive(Debug)]
 pub(super) struct KnownStacks {
     ids: HashSet<u64>,
+    /// The same, for who makes rows of requests.
+    stored: Arc<StoredStacks>,
     since: Instant,
     max: usize,
 }
 
 impl KnownStacks {
     pub(super) fn new() -> Self {
-        Self { ids: HashSet::new(), since: Instant::now(), max: STACKS_MAX }
+        let (ids, stored) = (HashSet::new(), Arc::new(StoredStacks::new()));
+        Self { ids, stored, since: Instant::now(), max: STACKS_MAX }
+    }
+
+    /// Those that requests need not hand over.
+    pub(super) fn stored(&self) -> &Arc<StoredStacks> {
+        &self.stored
     }
 
     /// Takes out what is stored, what stands twice among these, and what is past the bound. Returns
@@ -30,6 +40,7 @@ impl KnownStacks {
     pub(super) fn leave_out(&mut self, entries: &mut [Taken]) -> usize {
         if self.since.elapsed() > AGE_MAX {
             self.ids.clear();
+            self.stored.clear();
             self.since = Instant::now();
         }
         let room = self.max.saturating_sub(self.ids.len());
@@ -48,7 +59,7 @@ impl KnownStacks {
 
     /// Notes stacks that are sent.
     pub(super) fn know(&mut self, ids: impl Iterator<Item = u64>) {
-        self.ids.extend(ids);
+        self.ids.extend(ids.inspect(|id| self.stored.note(*id)));
     }
 }
 
@@ -74,6 +85,7 @@ mod tests {
         };
         assert_eq!(sent(&batch), [1, 2, 3]);
         known.know(sent(&batch).into_iter());
+        assert!((1..4).all(|id| known.stored().has(id)) && !known.stored().has(4));
         let mut batch = [taken(&[3, 4, 5, 4, 6])];
         assert_eq!(known.leave_out(&mut batch), 2);
         assert_eq!(sent(&batch), [4]);

@@ -12,28 +12,35 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use holdup::contract;
 
-use super::{Decoded, Decoder, Limits, NO_FUNCTION, Parts, cut_to_microseconds, duration, ids};
+use super::{
+    Decoded, Decoder, Limits, NO_FUNCTION, Parts, StoredStacks, cut_to_microseconds, duration, ids,
+};
 use crate::polls::{Polls, Text, cause};
 use crate::span::Origin;
 use field::{FIELDS, Field, field_of};
-use wire::{Fields, Scalar, Value, pair, skim_attribute, text};
+use wire::{Fields, Scalar, Value, begins_with, is_same, pair, skim_attribute, text};
+
+/// A poll span is not shorter: it has two ids, two times and a name.
+const POLL_BYTES_MIN: usize = 64;
 
 /// Something that is left to the other decoder.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unusual;
 
-/// The rows of a request that arrived at `now_ns`, of no more elements than these.
+/// The rows of a request that arrived at `now_ns`, of no more elements than these. Stacks that are
+/// stored are not among them.
 pub(crate) fn decode(
     body: &[u8],
     limits: &Limits,
     elements_max: usize,
+    stored: Option<&StoredStacks>,
     now_ns: u64,
 ) -> Result<Decoded, Unusual> {
     let mut direct = Direct {
-        decoder: Decoder::new(limits, now_ns),
+        decoder: Decoder { stored, ..Decoder::new(limits, now_ns) },
         polls: Polls::default(),
         texts: HashMap::default(),
-        last: [("", 0); FIELDS],
+        last: [(b"", 0); FIELDS],
         expected: Vec::new(),
         left: elements_max,
     };
@@ -54,10 +61,11 @@ struct Direct<'l, 'b> {
     decoder: Decoder<'l>,
     polls: Polls,
     /// Numbers of the texts that are there, as they came.
-    texts: HashMap<&'b str, Text, RandomState>,
+    texts: HashMap<&'b [u8], Text, RandomState>,
     /// What each field was last: most often it is the same again.
-    last: [(&'b str, Text); FIELDS],
-    /// The keys of the span before, in their order, and what they are for: the next has the same.
+    last: [(&'b [u8], Text); FIELDS],
+    /// How the attributes of the span before began, up to their values, in their order, and what
+    /// they are for: those of the next begin the same.
     expected: Vec<(&'b [u8], Field)>,
     /// Elements that there may still be.
     left: usize,
@@ -149,11 +157,16 @@ impl<'b> Direct<'_, 'b> {
                     (name, version) = self.scope(message)?;
                 }
                 (2, Value::Bytes(span)) => {
-                    begun = true;
+                    let is_first = !std::mem::replace(&mut begun, true);
                     self.element()?;
                     self.decoder.out.counts.spans += 1;
                     if name == contract::SCOPE {
                         self.poll(span, version, index)?;
+                        if is_first {
+                            // The others are about as long.
+                            let others = fields.0.len() / span.len().max(POLL_BYTES_MIN);
+                            self.polls.expect(self.polls.len() + others.min(self.left));
+                        }
                     } else {
                         self.foreign(span, origin)?;
                     }
@@ -230,8 +243,7 @@ impl<'b> Direct<'_, 'b> {
     fn poll(&mut self, message: &'b [u8], version: &'b str, origin: u32) -> Result<(), Unusual> {
         let (mut stack, mut stack_id) = ("", 0);
         let parts = self.span(message, |this, place, attribute| {
-            let (key, value) = pair(attribute)?;
-            let field = this.field(place, key)?;
+            let (field, value) = this.named(place, attribute)?;
             match (field, value) {
                 (Field::Stacktrace, Scalar::Text(value)) => stack = text(value)?,
                 (Field::Stacktrace, _) => stack = "",
@@ -301,19 +313,32 @@ impl<'b> Direct<'_, 'b> {
         Ok(Ok(()))
     }
 
-    /// What a key is for, which stands at a place among those of its span.
-    fn field(&mut self, place: usize, key: &'b [u8]) -> Result<Field, Unusual> {
-        if let Some((expected, field)) = self.expected.get(place)
-            && *expected == key
+    /// What an attribute is for, which stands at a place among those of its span, and its value.
+    #[inline]
+    fn named(&mut self, place: usize, attribute: &'b [u8]) -> Result<(Field, Scalar<'b>), Unusual> {
+        if let Some((begin, field)) = self.expected.get(place)
+            && !begin.is_empty()
+            && begins_with(attribute, begin)
+            && let Some(value) = wire::last_value(&attribute[begin.len()..])?
         {
-            return Ok(*field);
+            return Ok((*field, value));
         }
+        self.named_anew(place, attribute)
+    }
+
+    fn named_anew(
+        &mut self,
+        place: usize,
+        attribute: &'b [u8],
+    ) -> Result<(Field, Scalar<'b>), Unusual> {
+        let (key, value) = pair(attribute)?;
         let field = field_of(text(key)?);
+        let expected = (wire::before_value(attribute, key), field);
         match self.expected.get_mut(place) {
-            Some(expected) => *expected = (key, field),
-            None => self.expected.push((key, field)),
+            Some(held) => *held = expected,
+            None => self.expected.push(expected),
         }
-        Ok(field)
+        Ok((field, value))
     }
 
     fn attribute(&mut self, field: Field, value: Scalar<'b>) -> Result<(), Unusual> {
@@ -353,11 +378,16 @@ impl<'b> Direct<'_, 'b> {
         Ok(())
     }
 
-    /// Sets a text, whose bytes need not be looked at where they are the same as last time.
+    /// Sets a text, whose bytes need not be looked at where they came before.
     fn set(&mut self, field: Field, value: &'b [u8]) -> Result<(), Unusual> {
         let (last, number) = self.last[field as usize];
-        if last.as_bytes() == value {
+        if is_same(last, value) {
             self.put(field, number);
+            return Ok(());
+        }
+        if let Some(number) = self.texts.get(value) {
+            self.last[field as usize] = (value, *number);
+            self.put(field, *number);
             return Ok(());
         }
         self.set_text(field, text(value)?);
@@ -366,7 +396,7 @@ impl<'b> Direct<'_, 'b> {
 
     fn set_text(&mut self, field: Field, value: &'b str) {
         let (last, number) = self.last[field as usize];
-        if last == value {
+        if is_same(last, value.as_bytes()) {
             return self.put(field, number);
         }
         if value.len() > self.decoder.limits.name_bytes_max {
@@ -375,8 +405,8 @@ impl<'b> Direct<'_, 'b> {
             return self.put(field, number);
         }
         let texts = &mut self.polls.texts;
-        let number = *self.texts.entry(value).or_insert_with(|| texts.add(value));
-        self.last[field as usize] = (value, number);
+        let number = *self.texts.entry(value.as_bytes()).or_insert_with(|| texts.add(value));
+        self.last[field as usize] = (value.as_bytes(), number);
         self.put(field, number);
     }
 

@@ -30,7 +30,7 @@ fn text(mut rows: Decoded) -> String {
 
 /// Whether the direct decoder takes a message. What it takes is what the tree says.
 fn is_same(body: &[u8]) -> bool {
-    let Ok(rows) = decode::decode_directly(body, &limits(), ELEMENTS_MAX, NOW_NS) else {
+    let Ok(rows) = decode::decode_directly(body, &limits(), ELEMENTS_MAX, None, NOW_NS) else {
         return false;
     };
     assert_eq!(size::check_protobuf(body, ELEMENTS_MAX), Ok(()));

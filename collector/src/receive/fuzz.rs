@@ -43,7 +43,9 @@ fn check(signal: Signal, format: Format, input: &[u8]) {
     let span = Limits { name_bytes_max: 40, frames_max: 4, ..Limits::default() };
     let limits = RequestLimits { elements_max: 500, span, ..RequestLimits::default() };
     let body = Bytes::copy_from_slice(input);
-    let Ok(rows) = read::rows((signal, format), body.clone(), &limits, NOW_NS) else { return };
+    let Ok(rows) = read::rows((signal, format), body.clone(), (&limits, None), NOW_NS) else {
+        return;
+    };
     assert!(rows.rows() <= 4 * limits.elements_max, "{} rows", rows.rows());
     check_rows(&rows, &limits.span);
     let kind = Kind { signal, format, encoding: Encoding::Plain };

@@ -25,7 +25,7 @@ use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, RequestLimits};
 use crate::access::Refusal;
 use crate::batch::NotTaken;
 use crate::clock::now_ns;
-use crate::decode::Decoded;
+use crate::decode::{Decoded, StoredStacks};
 use crate::metrics::Transport;
 use crate::request::{Encoding, Format, Kind, Request as Taken, Signal, fingerprint};
 
@@ -151,8 +151,9 @@ async fn answer(
 ) -> Result<tonic::Response<Bytes>, Status> {
     let room = receiver.intake.reserve(message.len()).map_err(|reason| come_again(&reason))?;
     let limits = Arc::clone(&receiver.limits);
+    let stored = Arc::clone(receiver.intake.stored_stacks());
     let inline = message.len() <= INLINE_BYTES_MAX;
-    let work = move || taken(signal, message, &limits).map_err(refused);
+    let work = move || taken(signal, message, (&limits, &stored)).map_err(refused);
     let read = receiver.work(inline, work).await;
     let read = read.unwrap_or_else(|| Err(Status::unknown("reading the message failed")));
     let read = read.inspect_err(|_| receiver.metrics.refused(Transport::Grpc, "corrupt"))?;
@@ -168,13 +169,13 @@ async fn answer(
 fn taken(
     signal: Signal,
     message: Bytes,
-    limits: &RequestLimits,
+    (limits, stored): (&RequestLimits, &StoredStacks),
 ) -> Result<(Taken, Decoded), Unreadable> {
     let kind = Kind { signal, format: Format::Protobuf, encoding: Encoding::Plain };
     let received_ns = now_ns();
     let fingerprint = fingerprint(signal, &message);
     let request = Taken { kind, received_ns, body: message.clone(), fingerprint };
-    let rows = read::rows((signal, kind.format), message, limits, received_ns)?;
+    let rows = read::rows((signal, kind.format), message, (limits, Some(stored)), received_ns)?;
     Ok((request, rows))
 }
 

@@ -28,7 +28,7 @@ use super::{INLINE_BYTES_MAX, RETRY_AFTER_SECONDS, Receiver, RequestLimits};
 use crate::access::{CHALLENGE, Refusal};
 use crate::batch::NotTaken;
 use crate::clock::now_ns;
-use crate::decode::Decoded;
+use crate::decode::{Decoded, StoredStacks};
 use crate::metrics::Transport;
 use crate::request::{Encoding, Format, Kind, Request as Taken, Signal, fingerprint};
 
@@ -128,9 +128,10 @@ async fn answer(
     let encoding = parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
     let encoding = body::encoding(&String::from_utf8_lossy(encoding.unwrap_or_default()))?;
     let limits = Arc::clone(&receiver.limits);
+    let stored = Arc::clone(receiver.intake.stored_stacks());
     let inline = encoding == Encoding::Plain && body.len() <= INLINE_BYTES_MAX;
     let kind = Kind { signal, format, encoding };
-    let work = move || taken(kind, body, &limits);
+    let work = move || taken(kind, body, (&limits, &stored));
     let read = receiver.work(inline, work).await.unwrap_or(Err(Refused::Failed));
     let (request, mut rows, bytes) = read?;
     admit::may_send(receiver, sender, kind, &mut rows)?;
@@ -142,13 +143,13 @@ async fn answer(
 fn taken(
     kind: Kind,
     body: Bytes,
-    limits: &RequestLimits,
+    (limits, stored): (&RequestLimits, &StoredStacks),
 ) -> Result<(Taken, Decoded, usize), Refused> {
     let received_ns = now_ns();
     let plain = body::decompress(&body, kind.encoding, limits.http_bytes_max)?;
     let bytes = plain.len();
     let fingerprint = fingerprint(kind.signal, &plain);
-    let rows = read::rows((kind.signal, kind.format), plain, limits, received_ns)?;
+    let rows = read::rows((kind.signal, kind.format), plain, (limits, Some(stored)), received_ns)?;
     Ok((Taken { kind, received_ns, body, fingerprint }, rows, bytes))
 }
 

@@ -9,7 +9,7 @@ use prost::Message;
 use super::body::{BodyError, decompress};
 use super::size::{self, TooMany};
 use super::{RequestLimits, json};
-use crate::decode::{self, Decoded, Limits};
+use crate::decode::{self, Decoded, Limits, StoredStacks};
 use crate::log::Entry;
 use crate::request::{Format, Kind, Signal};
 
@@ -34,16 +34,17 @@ pub(crate) enum Unreadable {
     Kind,
 }
 
-/// Rows of a decompressed request that arrives at `received_ns`, within the limits.
+/// Rows of a decompressed request that arrives at `received_ns`, within the limits. Stacks that are
+/// stored may be missing.
 pub(super) fn rows(
     (signal, format): (Signal, Format),
     body: Bytes,
-    limits: &RequestLimits,
+    (limits, stored): (&RequestLimits, Option<&StoredStacks>),
     received_ns: u64,
 ) -> Result<Decoded, Unreadable> {
     if (signal, format) == (Signal::Traces, Format::Protobuf) {
         let max = limits.elements_max;
-        if let Ok(rows) = decode::decode_directly(&body, &limits.span, max, received_ns) {
+        if let Ok(rows) = decode::decode_directly(&body, &limits.span, max, stored, received_ns) {
             return Ok(rows);
         }
     }
@@ -61,7 +62,7 @@ pub(crate) fn rows_again(entry: &Entry, limits: &Limits) -> Result<Decoded, Unre
     let kind = Kind::of_label(entry.label).ok_or(Unreadable::Kind)?;
     let body = decompress(&entry.bytes, kind.encoding, TAKEN_BYTES_MAX)?;
     if (kind.signal, kind.format) == (Signal::Traces, Format::Protobuf)
-        && let Ok(rows) = decode::decode_directly(&body, limits, usize::MAX, entry.time_ns)
+        && let Ok(rows) = decode::decode_directly(&body, limits, usize::MAX, None, entry.time_ns)
     {
         return Ok(rows);
     }

@@ -64,6 +64,11 @@ impl<'b> Fields<'b> {
                 self.0 = rest;
                 Ok(u64::from(*byte))
             }
+            // As long as a span is.
+            [first, byte, rest @ ..] if *byte < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(*first & 0x7f) | u64::from(*byte) << 7)
+            }
             _ => self.long_varint(),
         }
     }
@@ -83,6 +88,48 @@ impl<'b> Fields<'b> {
         }
         Err(Unusual)
     }
+}
+
+/// Whether these are the same bytes. Most are short, and differ at their end if at all.
+#[inline]
+pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && begins_with(one, other)
+}
+
+/// Whether bytes begin with others.
+#[inline]
+pub(super) fn begins_with(bytes: &[u8], others: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..others.len()) else { return false };
+    let (Some(end), Some(end_of_others)) = (bytes.last_chunk::<8>(), others.last_chunk::<8>())
+    else {
+        return bytes == others;
+    };
+    // The last eight may overlap those before them.
+    let ((bytes, _), (others, _)) = (bytes.as_chunks::<8>(), others.as_chunks::<8>());
+    end == end_of_others && bytes.iter().zip(others).all(|(one, other)| one == other)
+}
+
+/// What of an attribute stands before its value's length; nothing where that is not usual.
+pub(super) fn before_value<'b>(attribute: &'b [u8], key: &[u8]) -> &'b [u8] {
+    match attribute {
+        [0x0a, length @ ..0x80, rest @ ..]
+            if usize::from(*length) == key.len() && rest.get(key.len()) == Some(&0x12) =>
+        {
+            &attribute[..key.len() + 3]
+        }
+        _ => b"",
+    }
+}
+
+/// The value at an attribute's end, its length before it; `None` where something else follows.
+#[inline]
+pub(super) fn last_value(bytes: &[u8]) -> Result<Option<Scalar<'_>>, Unusual> {
+    let mut value = Fields(bytes);
+    let Ok(length) = value.varint() else { return Ok(None) };
+    if usize::try_from(length).is_ok_and(|length| length == value.0.len()) {
+        return scalar(value.0, 0).map(Some);
+    }
+    Ok(None)
 }
 
 /// Bytes that have to be a text.
@@ -139,8 +186,24 @@ fn scalar(value: &[u8], depth: u32) -> Result<Scalar<'_>, Unusual> {
             return Ok(Scalar::Text(text));
         }
         [0x18, number @ ..0x80] => return Ok(Scalar::Int(i64::from(*number))),
+        [0x18, rest @ .., last @ ..0x80]
+            if rest.len() < 9 && rest.iter().all(|byte| *byte >= 0x80) =>
+        {
+            let low = (0..).zip(rest).map(|(index, byte)| u64::from(*byte & 0x7f) << (7 * index));
+            let number = low.sum::<u64>() | u64::from(*last) << (7 * rest.len());
+            return Ok(Scalar::Int(number.cast_signed()));
+        }
+        [0x0a, low @ 0x80..=0xff, high @ 1..0x80, text @ ..]
+            if usize::from(*low & 0x7f) | usize::from(*high) << 7 == text.len() =>
+        {
+            return Ok(Scalar::Text(text));
+        }
         _ => {}
     }
+    scalar_of_fields(value, depth)
+}
+
+fn scalar_of_fields(value: &[u8], depth: u32) -> Result<Scalar<'_>, Unusual> {
     let mut fields = Fields(value);
     let first = fields.next()?;
     // Of several fields the last holds, and messages are put together: the other decoder does that.
