@@ -5,9 +5,11 @@
 //! collector alone. CPU time is that of its process, as Linux accounts it; sender and sink run
 //! beside it.
 
+mod embedded;
 mod report;
 mod send;
 mod sink;
+mod small;
 mod spans;
 mod usage;
 
@@ -53,9 +55,13 @@ pub(crate) struct Options {
     /// Functions that the spans are of.
     #[arg(long, default_value = "1000", value_delimiter = ',')]
     functions: Vec<usize>,
-    /// Only ways with this in their name: http, http-gzip, grpc, grpc-gzip, rotel.
+    /// Only ways with this in their name: http, http-gzip, grpc, grpc-gzip, rotel, small, stored,
+    /// late.
     #[arg(long, default_value = "")]
     only: String,
+    /// Spans a second while is measured how late they can be asked for.
+    #[arg(long, default_value_t = 50_000)]
+    pace: usize,
     /// Another holdup than the one that is built here, to compare with.
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -95,7 +101,18 @@ pub(crate) fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<()
         let load = bench.load(WAYS[0].1, 1_000);
         figures.push(bench.rotel(Load { requests: load.requests / 3, ..load })?);
     }
-    say(&report::table(&figures))?;
+    if !figures.is_empty() {
+        say(&report::table(&figures))?;
+    }
+    if "small".contains(&options.only) {
+        say(&small::run(&bench)?)?;
+    }
+    if "stored".contains(&options.only) {
+        say(&embedded::stores(&bench)?)?;
+    }
+    if "late".contains(&options.only) {
+        say(&embedded::lateness(&bench, options.pace)?)?;
+    }
     Ok(())
 }
 
@@ -146,6 +163,22 @@ impl Bench<'_> {
         Load { way, connections, functions: functions.max(1), requests, pace: None }
     }
 
+    /// A collector with its data in a folder, and what it said when it was ready.
+    fn serve(
+        &self,
+        folder: &Path,
+        arguments: &[&str],
+    ) -> anyhow::Result<(Service, serde_json::Value)> {
+        let mut start = command(&self.program);
+        start.args(["serve", "--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
+        start.args(["--page-listen", "127.0.0.1:0", "--grpc-bytes-max", "20000000"]);
+        start.args(arguments).arg("--data-dir").arg(folder);
+        let log = folder.join("collector.log");
+        let mut service = Service::start("the collector", &mut start, &log)?;
+        let ready = ready(&mut service, self.interrupt)?;
+        Ok((service, ready))
+    }
+
     /// What a load costs the collector.
     fn collector(&self, name: &str, load: Load) -> anyhow::Result<Figures> {
         let name = format!("holdup, {name}, {} functions", load.functions);
@@ -153,14 +186,8 @@ impl Bench<'_> {
         let mut to_send = send::ready(load)?;
         let (sink, swallowed) = sink::start(self.engine.address)?;
         let folder = tempfile::tempdir_in(self.folder)?;
-        let mut start = command(&self.program);
-        start.args(["serve", "--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
-        start.args(["--page-listen", "127.0.0.1:0", "--grpc-bytes-max", "20000000"]);
-        start.args(["--clickhouse-url", &format!("http://{sink}"), "--data-dir"]);
-        start.arg(folder.path());
-        let log = folder.path().join("collector.log");
-        let mut service = Service::start("the collector", &mut start, &log)?;
-        let ready = ready(&mut service, self.interrupt)?;
+        let url = format!("http://{sink}");
+        let (mut service, ready) = self.serve(folder.path(), &["--clickhouse-url", &url])?;
         let page = address(&ready, "page")?;
         let to = address(&ready, if load.way.grpc { "grpc" } else { "http" })?;
         let process = Process(service.id());
@@ -173,7 +200,7 @@ impl Bench<'_> {
         let stored = || Ok((stored(page)? >= rows).then_some(()));
         let stored = self.interrupt.wait(TIME_MAX, stored)?;
         if stored.is_none() {
-            bail!("{name}: not all that was sent is stored; see {}", log.display());
+            bail!("{name}: not all that was sent is stored");
         }
         let (after, all) = (process.cpu()?, began.elapsed());
         let figures = Figures {

@@ -99,6 +99,14 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// The id of the first span, in hexadecimal digits.
+    pub(super) fn first_id(&self) -> String {
+        let id = self.spans.first().map_or(&[][..], |places| &self.bytes[places.span_id..][..8]);
+        id.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 /// xorshift64*: fast, and as random as ids need to be here.
 pub(super) struct Random(u64);
 

@@ -1,6 +1,7 @@
 //! What a process has used, as Linux tells it.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,13 +16,22 @@ pub(super) struct Process(pub(super) u32);
 impl Process {
     /// CPU time of all its threads, in user space and in the kernel.
     pub(super) fn cpu(self) -> anyhow::Result<(Duration, Duration)> {
-        let path = format!("/proc/{}/stat", self.0);
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        // The name, in brackets, may contain anything.
-        let (_, fields) = text.rsplit_once(')').context("no process's state")?;
-        let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u32>);
-        let mut next = || anyhow::Ok(TICK * ticks.next().context("no CPU time")??);
-        Ok((next()?, next()?))
+        cpu(format!("/proc/{}/stat", self.0).as_ref())
+    }
+
+    /// CPU time of its threads whose names begin so.
+    pub(super) fn of_threads(self, name: &str) -> anyhow::Result<Duration> {
+        let mut all = Duration::ZERO;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.0))? {
+            let folder = thread?.path();
+            // One may have ended meanwhile.
+            let Ok(named) = fs::read_to_string(folder.join("comm")) else { continue };
+            if named.starts_with(name) {
+                let (user, kernel) = cpu(&folder.join("stat"))?;
+                all += user + kernel;
+            }
+        }
+        Ok(all)
     }
 
     /// Bytes that it has in memory.
@@ -50,8 +60,19 @@ impl Process {
     }
 }
 
+fn cpu(path: &Path) -> anyhow::Result<(Duration, Duration)> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path:?}"))?;
+    // The name, in brackets, may contain anything.
+    let (_, fields) = text.rsplit_once(')').context("no process's state")?;
+    let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u32>);
+    let mut next = || anyhow::Ok(TICK * ticks.next().context("no CPU time")??);
+    Ok((next()?, next()?))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::Process;
 
     #[test]
@@ -59,6 +80,7 @@ mod tests {
         let this = Process(std::process::id());
         let before = this.cpu().unwrap();
         while this.cpu().unwrap().0 == before.0 {}
+        assert!(this.of_threads("").unwrap() > Duration::ZERO);
         assert!(this.resident().unwrap() > 1 << 20);
         assert!(this.resident_peak().unwrap() >= this.resident().unwrap() / 2);
     }
