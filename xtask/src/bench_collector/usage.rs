@@ -34,14 +34,20 @@ impl Process {
         Ok(all)
     }
 
-    /// Bytes that it has in memory.
+    /// Bytes of its own that it has in memory: without the program's file, of which Linux maps as
+    /// much as it likes.
     pub(super) fn resident(self) -> anyhow::Result<u64> {
-        self.status("VmRSS:")
+        Ok(self.status("VmRSS:")?.saturating_sub(self.file()?))
     }
 
     /// The most that it ever had there since [`Process::forget_peak`].
     pub(super) fn resident_peak(self) -> anyhow::Result<u64> {
-        self.status("VmHWM:")
+        Ok(self.status("VmHWM:")?.saturating_sub(self.file()?))
+    }
+
+    /// Bytes of files that it has in memory.
+    pub(super) fn file(self) -> anyhow::Result<u64> {
+        self.status("RssFile:")
     }
 
     /// Begins to look for the peak anew.
@@ -81,7 +87,8 @@ mod tests {
         let before = this.cpu().unwrap();
         while this.cpu().unwrap().0 == before.0 {}
         assert!(this.of_threads("").unwrap() > Duration::ZERO);
-        assert!(this.resident().unwrap() > 1 << 20);
+        assert!(this.resident().unwrap() > 100 << 10);
+        assert!(this.file().unwrap() > 1 << 20);
         assert!(this.resident_peak().unwrap() >= this.resident().unwrap() / 2);
     }
 }
