@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use anyhow::{Context, bail};
 use super::send::{self, Client, Load, Way};
 use super::spans::{Random, SPANS, Shape, prepare};
 use super::{Bench, TIME_MAX, address, stored};
+use crate::repository::root;
 
 /// Service whose spans are looked for.
 const PROBE: usize = 9_999;
@@ -102,10 +104,9 @@ fn probe(
     let (mut random, began) = (Random::new(PROBE as u64), Instant::now());
     let (mut due, mut late) = (HashMap::<String, Instant>::new(), Vec::new());
     let (mut next, looked) = (began, reqwest::blocking::Client::builder().no_proxy().build()?);
-    let query = format!(
-        "SELECT lower(hex(span_id)) FROM holdup.poll_spans \
-         WHERE service = 'shop-{PROBE}' AND start > now() - 300"
-    );
+    let query =
+        fs::read_to_string(root().join("queries/bench").join("probe").with_extension("sql"))?;
+    let engine = format!("{}/?param_service=shop-{PROBE}", engine.trim_end_matches('/'));
     loop {
         let ended = ends.load(Ordering::Relaxed);
         if !ended && Instant::now() >= next {
@@ -115,7 +116,7 @@ fn probe(
                 due.insert(request.first_id(), Instant::now());
             }
         }
-        let found = looked.post(engine).body(query.clone()).send()?.error_for_status()?.text()?;
+        let found = looked.post(&engine).body(query.clone()).send()?.error_for_status()?.text()?;
         let now = Instant::now();
         let found = found.lines().filter_map(|id| due.remove(id));
         late.extend(found.map(|answered| now - answered));
