@@ -31,11 +31,13 @@ impl Receiver {
         let room = self.intake.reserve(body.len()).map_err(Untaken::NotTaken)?;
         let inline = body.len() <= INLINE_BYTES_MAX;
         let limits = Arc::clone(&self.limits);
+        let stored = Arc::clone(self.intake.stored_stacks());
         let kind = Kind { signal, format: Format::Protobuf, encoding: Encoding::Plain };
         let work = move || {
             let received_ns = now_ns();
             let fingerprint = fingerprint(signal, &body);
-            let rows = read::rows((signal, Format::Protobuf), body.clone(), &limits, received_ns);
+            let (of, limits) = ((signal, Format::Protobuf), (&*limits, Some(&*stored)));
+            let rows = read::rows(of, body.clone(), limits, received_ns);
             rows.map(|rows| (Request { kind, received_ns, body, fingerprint }, rows))
         };
         let (request, rows) = match self.work(inline, work).await {
