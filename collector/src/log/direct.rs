@@ -17,7 +17,7 @@ const WRITE_BYTES: usize = 1 << 20;
 
 /// Memory that begins where a block may.
 pub(super) struct Direct {
-    /// None before it is first used.
+    /// Empty before it is first used.
     memory: Vec<u8>,
 }
 
