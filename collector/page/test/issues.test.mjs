@@ -27,6 +27,35 @@ test('the culprit and the call to change are three clicks from the start, at mos
     assert.ok((await advice.evaluate((p) => p.textContent.length)) > 20);
   }));
 
+test('a wide list says how much, of what, whom it held up, and since when', () =>
+  journey(
+    async (page) => {
+      const [culprit] = expected.culprits;
+      await page.goto(home);
+      await page.waitForSelector(link(culprit));
+      const row = await page.$eval('.functions', (table, title) => {
+        const labels = [...table.querySelectorAll('thead th')].map((th) => th.textContent.trim());
+        const name = [...table.querySelectorAll('a.function-link')].find((a) => a.title === title);
+        const cells = [...name.closest('tr').children].map((cell) => ({
+          text: cell.innerText.trim(),
+          marks: cell.querySelectorAll('svg *').length,
+        }));
+        return Object.fromEntries(labels.map((label, i) => [label.replace(/\W+$/, ''), cells[i]]));
+      }, culprit);
+      assert.match(row.State.text, /^(new|ongoing|regressed)$/);
+      assert.match(row.Share.text, /^\d+(\.\d)? %$/);
+      assert.match(row.Worst.text, /^[\d.]+ m?s$/);
+      assert.match(row.Calls.text, /^[\d,]+$/);
+      assert.match(row.Victims.text, /^(–|[\d,]+)$/);
+      assert.match(row.Cause.text, /^\w+/);
+      assert.match(row.Crate.text, /^[a-z]\w+$/);
+      assert.match(row.Versions.text, /\d+\.\d+\.\d+/);
+      assert.match(row['First seen'].text, /ago|just now/);
+      assert.ok(row.Trend.marks > 0, 'the trend is drawn');
+    },
+    { width: 1700 },
+  ));
+
 /** Nothing of these is cut off, or lies under something else. */
 async function allIsShown(page, selector) {
   const hidden = await page.$$eval(selector, (all) =>
