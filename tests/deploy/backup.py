@@ -4,43 +4,19 @@ Arguments: the library, an empty folder, the page, the schema. Prints what was r
 table and in a rollup: before, restored, and after another poll.
 """
 
-import ctypes
 import json
-import os
 import pathlib
 import re
 import sys
 
+from library import Library, statements
+
 library, folder, page, schema = map(pathlib.Path, sys.argv[1:])
 configuration, = re.findall(r"```xml\n(.*?)```", page.read_text(), flags=re.DOTALL)
-statements, = re.findall(r"```sql\n(.*?)```", page.read_text(), flags=re.DOTALL)
+steps, = re.findall(r"```sql\n(.*?)```", page.read_text(), flags=re.DOTALL)
 configuration = configuration.replace("/var/backups/clickhouse", f"{folder}/backups")
-folder.joinpath("configuration.xml").write_text(configuration)
-
-engine = ctypes.CDLL(str(library))
-engine.chdb_connect.restype = ctypes.POINTER(ctypes.c_void_p)
-engine.chdb_query.restype = ctypes.c_void_p
-engine.chdb_query.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
-engine.chdb_result_error.restype = ctypes.c_char_p
-engine.chdb_result_buffer.restype = ctypes.c_void_p
-engine.chdb_result_length.restype = ctypes.c_size_t
-for name in ["error", "buffer", "length"]:
-    getattr(engine, f"chdb_result_{name}").argtypes = [ctypes.c_void_p]
-arguments = [b"holdup", f"--path={folder}/data".encode(), f"--config-file={folder}/configuration.xml".encode()]
-opened = engine.chdb_connect(len(arguments), (ctypes.c_char_p * len(arguments))(*arguments))
-if not opened:
-    sys.exit("the library refused the folder")
-refused = []
-
-
-def ask(statement):
-    result = engine.chdb_query(opened[0], statement.encode(), b"TSV")
-    error = engine.chdb_result_error(result)
-    if error:
-        refused.append([statement, error.decode(errors="replace")])
-        return ""
-    length = engine.chdb_result_length(result)
-    return ctypes.string_at(engine.chdb_result_buffer(result), length).decode() if length else ""
+engine = Library(library, folder, configuration)
+ask = engine.ask
 
 
 def polls(count):
@@ -54,11 +30,10 @@ def counted():
 
 ask("CREATE DATABASE holdup")
 ask("USE holdup")
-for statement in schema.read_text().split(";\n"):
-    if statement.strip():
-        ask(statement)
+for statement in statements(schema):
+    ask(statement)
 found = {}
-for statement in filter(None, map(str.strip, statements.split(";\n"))):
+for statement in filter(None, map(str.strip, steps.split(";\n"))):
     if statement.startswith("BACKUP"):
         # The second is of what came since the first.
         polls(10)
@@ -71,7 +46,5 @@ for statement in filter(None, map(str.strip, statements.split(";\n"))):
 found["restored"] = counted()
 polls(1)
 found["after"] = counted()
-print(json.dumps({"refused": refused, **found}))
-sys.stdout.flush()
-# The library's threads may be at work.
-os._exit(0)
+print(json.dumps({"refused": engine.refused, **found}))
+engine.end()

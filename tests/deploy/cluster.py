@@ -5,11 +5,11 @@ Arguments: the library, an empty folder, the statements of the cluster form, tho
 neither rows nor changes of them. So the tables are made twice: replicated, and plain below the ones over all shards.
 """
 
-import ctypes
 import json
-import os
 import pathlib
 import sys
+
+from library import Library, statements
 
 library, folder, cluster, single, panels = map(pathlib.Path, sys.argv[1:])
 CONFIGURATION = """<clickhouse>
@@ -28,37 +28,8 @@ PARAMETERS = {
     "picked_from": "2026-01-01 00:00:00.000", "picked_to": "2027-01-01 00:00:00.000", "picked_over": "0",
     "picked_up_to": "1000000000",
 }
-
-engine = ctypes.CDLL(str(library))
-engine.chdb_connect.restype = ctypes.POINTER(ctypes.c_void_p)
-engine.chdb_query.restype = ctypes.c_void_p
-engine.chdb_query.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
-engine.chdb_result_error.restype = ctypes.c_char_p
-engine.chdb_result_buffer.restype = ctypes.c_void_p
-engine.chdb_result_length.restype = ctypes.c_size_t
-for name in ["error", "buffer", "length"]:
-    getattr(engine, f"chdb_result_{name}").argtypes = [ctypes.c_void_p]
-
-folder.joinpath("configuration.xml").write_text(CONFIGURATION)
-arguments = [b"holdup", f"--path={folder}/data".encode(), f"--config-file={folder}/configuration.xml".encode()]
-opened = engine.chdb_connect(len(arguments), (ctypes.c_char_p * len(arguments))(*arguments))
-if not opened:
-    sys.exit("the library refused the folder")
-refused = []
-
-
-def ask(statement):
-    result = engine.chdb_query(opened[0], statement.encode(), b"TSV")
-    error = engine.chdb_result_error(result)
-    if error:
-        refused.append([statement, error.decode(errors="replace")])
-        return ""
-    length = engine.chdb_result_length(result)
-    return ctypes.string_at(engine.chdb_result_buffer(result), length).decode() if length else ""
-
-
-def statements(path):
-    return [text.strip() for text in path.read_text().split(";\n") if text.strip()]
+engine = Library(library, folder, CONFIGURATION)
+ask = engine.ask
 
 
 def here(statement):
@@ -96,7 +67,5 @@ counted = ask("SELECT count(), (SELECT sum(calls) FROM functions_1m), (SELECT su
 for name, value in PARAMETERS.items():
     ask("SET param_{} = '{}'".format(name, value.replace("'", "\\'")))
 asked = {path.stem: len(ask(path.read_text()).splitlines()) for path in sorted(panels.glob("*.sql"))}
-print(json.dumps({"refused": refused, "replicated": replicated, "counted": counted, "rows": asked}))
-sys.stdout.flush()
-# The library's threads may be at work.
-os._exit(0)
+print(json.dumps({"refused": engine.refused, "replicated": replicated, "counted": counted, "rows": asked}))
+engine.end()

@@ -32,7 +32,7 @@ fn library() -> PathBuf {
 
 fn python(script: &str, arguments: &[&Path]) -> Value {
     let script = format!("{}/deploy/{script}", env!("CARGO_MANIFEST_DIR"));
-    let ran = Command::new("python3").arg(script).arg(library()).args(arguments).output();
+    let ran = Command::new("python3").arg("-B").arg(script).arg(library()).args(arguments).output();
     let ran = ran.expect("python3 runs");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     serde_json::from_slice(&ran.stdout).expect("JSON")

@@ -5,13 +5,13 @@ Arguments: the library, an empty folder, `deploy/clickhouse/collector.sql`, the 
 Prints what was refused of what has to be possible, and what was allowed of what must not be, as JSON.
 """
 
-import ctypes
 import json
-import os
 import pathlib
 import re
 import sys
 from xml.sax.saxutils import escape
+
+from library import Library, statements
 
 library, folder, rights, schema, panels = map(pathlib.Path, sys.argv[1:])
 text = re.sub(r"^--.*$", "", rights.read_text(), flags=re.MULTILINE)
@@ -20,28 +20,10 @@ queries = "".join(f"<query>{escape(grant)}</query>" for grant in grants)
 folder.joinpath("users.xml").write_text(f"""<clickhouse><profiles><default/></profiles><quotas><default/></quotas>
 <users><default><password></password><networks><ip>::/0</ip></networks><profile>default</profile>
 <quota>default</quota><grants>{queries}</grants></default></users></clickhouse>""")
-folder.joinpath("configuration.xml").write_text(
-    f"<clickhouse><users_config>{folder}/users.xml</users_config></clickhouse>")
-
-engine = ctypes.CDLL(str(library))
-engine.chdb_connect.restype = ctypes.POINTER(ctypes.c_void_p)
-engine.chdb_query.restype = ctypes.c_void_p
-engine.chdb_query.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
-engine.chdb_result_error.restype = ctypes.c_char_p
-engine.chdb_result_error.argtypes = [ctypes.c_void_p]
-arguments = [b"holdup", f"--path={folder}/data".encode(), f"--config-file={folder}/configuration.xml".encode()]
-opened = engine.chdb_connect(len(arguments), (ctypes.c_char_p * len(arguments))(*arguments))
-if not opened:
-    sys.exit("the library refused the folder")
-
-
-def error(statement):
-    found = engine.chdb_result_error(engine.chdb_query(opened[0], statement.encode(), b"TSV"))
-    return (found or b"").decode(errors="replace")
-
+engine = Library(library, folder, f"<clickhouse><users_config>{folder}/users.xml</users_config></clickhouse>")
 
 needed = ["CREATE DATABASE IF NOT EXISTS holdup", "USE holdup"]
-needed += [it.strip() for it in schema.read_text().split(";\n") if it.strip()]
+needed += statements(schema)
 needed += [
     "INSERT INTO poll_spans (service, function, start, duration_ns) VALUES ('shop', 'pay', now64(9), 50000000)",
     "INSERT INTO schema_migrations (version, name) VALUES (1, 'a')",
@@ -68,9 +50,7 @@ denied = [
     "SYSTEM SHUTDOWN",
     "ALTER TABLE poll_spans DELETE WHERE 1",
 ]
-refused = [[statement, found] for statement in needed if (found := error(statement))]
-allowed = [[statement, found] for statement in denied if "ACCESS_DENIED" not in (found := error(statement))]
+refused = [[statement, found] for statement in needed if (found := engine.error(statement))]
+allowed = [[statement, found] for statement in denied if "ACCESS_DENIED" not in (found := engine.error(statement))]
 print(json.dumps({"refused": refused, "allowed": allowed, "grants": len(grants), "tried": len(needed)}))
-sys.stdout.flush()
-# The library's threads may be at work.
-os._exit(0)
+engine.end()
