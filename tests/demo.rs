@@ -132,7 +132,8 @@ fn runs(pid: u32) -> bool {
 #[test]
 fn the_demo_ends_with_ctrl_c_and_leaves_nothing_running() {
     let mut demo = Command::new(program("xtask").expect("built"))
-        .args(["demo", "--free-ports"])
+        // Another build would leave out what these tests have the collector built with.
+        .args(["demo", "--free-ports", "--no-build"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -59,6 +59,9 @@ pub(crate) struct Options {
     /// Take any free ports instead of 4317, 4318, 4380 and 4390.
     #[arg(long)]
     free_ports: bool,
+    /// Take the programs as they were built last.
+    #[arg(long)]
+    no_build: bool,
 }
 
 #[derive(Deserialize)]
@@ -74,9 +77,11 @@ struct DemoUp {
 
 pub(crate) fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<()> {
     let ports = if options.free_ports { Ports::any() } else { Ports::usual()? };
-    let mut build = cargo();
-    build.args(["build", "--package", "holdup-collector", "--package", "holdup-demo"]);
-    process::run(&mut build, interrupt)?;
+    if !options.no_build {
+        let mut build = cargo();
+        build.args(["build", "--package", "holdup-collector", "--package", "holdup-demo"]);
+        process::run(&mut build, interrupt)?;
+    }
     process::run(command(binary("holdup")?).args(["engine", "install"]), interrupt)?;
 
     let folder = Folder::create()?;
