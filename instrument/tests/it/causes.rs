@@ -155,8 +155,15 @@ fn a_thread_that_gets_no_cpu_is_told_from_one_that_computes() {
         for _ in 0..4 {
             async { compute(BLOCK) }.detect_blocking("it::crowded").await;
         }
-        for _ in 0..20 {
+        // Until many took longer than the threshold, for want of a CPU.
+        let mut long = 0;
+        for _ in 0..300 {
+            let began = Instant::now();
             async { compute(Duration::from_millis(12)) }.detect_blocking("it::short").await;
+            long += usize::from(began.elapsed() > Duration::from_millis(30));
+            if long == 15 {
+                break;
+            }
         }
     });
     drop(load);
